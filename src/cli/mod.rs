@@ -1,0 +1,1 @@
+//! L5, mcrctl: commands, tables, JSON.

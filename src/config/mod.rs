@@ -1,0 +1,1 @@
+//! L5, the configuration schema, its loader with diagnostics, and validation.

@@ -1,0 +1,102 @@
+//! What goes into the core and what it answers. Every event is serialisable: a recorded run can
+//! be replayed.
+
+use super::view;
+use crate::types::{Origin, Rule};
+use serde::{Deserialize, Serialize};
+
+/// Something that a person or a program asks of the running relay.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Request {
+    /// Who are you?
+    Ping,
+    /// Add one rule of origin `runtime`. The same rule again, with the same id, is accepted and changes nothing.
+    AddRule(Rule),
+    /// Remove a rule of origin `runtime` by id, by name or by `runtime/name`.
+    RemoveRule(String),
+    /// All rules with state and counters.
+    Rules,
+    /// All counters.
+    Stats,
+    /// The workers.
+    Workers,
+    /// The interfaces.
+    Interfaces,
+    /// Forwarding entries and memberships.
+    Mroute,
+}
+
+/// The answer to a [`Request`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Reply {
+    /// To `Ping`.
+    Pong(view::Pong),
+    /// To `AddRule` and `RemoveRule`: the rule as it is, or as it was when removed.
+    Rule(Box<view::RuleStatus>),
+    /// To `Rules`.
+    Rules(Vec<view::RuleStatus>),
+    /// To `Stats`.
+    Stats(Box<view::Stats>),
+    /// To `Workers`.
+    Workers(Vec<view::WorkerStatus>),
+    /// To `Interfaces`.
+    Interfaces(Vec<view::InterfaceStatus>),
+    /// To `Mroute`.
+    Mroute(view::Mroute),
+}
+
+/// Why a request was refused; nothing changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "camelCase")]
+pub enum Refusal {
+    /// No rule has this id or name.
+    #[error("no rule has the id or name \"{0}\"; `mcrctl list` shows all rules")]
+    NoSuchRule(String),
+    /// Several rules answer to the name.
+    #[error("\"{name}\" names several rules: {candidates}; say which one by its id")]
+    Ambiguous {
+        /// What was asked for.
+        name: String,
+        /// The ids, separated by commas.
+        candidates: String,
+    },
+    /// Another rule has the id, with other contents.
+    #[error("rule id \"{id}\" is taken by {owner}; remove that rule first or choose another id")]
+    IdTaken {
+        /// The id.
+        id: String,
+        /// The rule that has it.
+        owner: String,
+    },
+    /// Another rule of the origin has the name.
+    #[error(
+        "the name \"{name}\" is taken by rule {id}; remove that rule first or choose another name"
+    )]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// The rule that has it.
+        id: String,
+    },
+    /// The rule belongs to another origin.
+    #[error("rule {rule} belongs to origin \"{origin}\": {remedy}")]
+    NotYours {
+        /// The rule.
+        rule: String,
+        /// Who owns it.
+        origin: Origin,
+        /// How to change it there.
+        remedy: String,
+    },
+    /// The table of rules is full.
+    #[error("there are {limit} rules already, and that is the limit")]
+    TooManyRules {
+        /// The limit.
+        limit: usize,
+    },
+    /// The daemon is stopping or did not answer in time.
+    #[error("the relay is busy or stopping: {0}")]
+    Unavailable(String),
+}

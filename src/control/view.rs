@@ -1,0 +1,273 @@
+//! What can be seen from outside: plain values that the control API turns into JSON.
+
+use crate::types::{DropReason, IfIndex, Link, Rule, Time};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// Datagrams and their UDP payload bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Datagrams; a super-frame counts as the datagrams that it carries.
+    pub datagrams: u64,
+    /// UDP payload bytes.
+    pub bytes: u64,
+}
+
+/// Named drops that are not zero.
+pub type Drops = BTreeMap<DropReason, u64>;
+
+/// What a rule or an output is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// It forwards what arrives.
+    Active,
+    /// Asked for, not possible yet; the reason stands beside it.
+    Pending,
+    /// `enabled: false`.
+    Disabled,
+}
+
+/// One output of a rule and what it did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OutputStatus {
+    /// Active, or pending with a reason.
+    pub state: State,
+    /// Why it is pending.
+    pub reason: Option<String>,
+    /// The interface it resolved to; none while pending or where routing decides.
+    pub interface: Option<IfIndex>,
+    /// Copies that should have been sent.
+    pub wanted: u64,
+    /// Copies that the kernel took.
+    pub sent: Traffic,
+    /// Copies that were not sent, by reason; `wanted` = `sent` + all of them.
+    pub drops: Drops,
+}
+
+/// One rule, its state and what it did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RuleStatus {
+    /// What was asked for.
+    pub rule: Rule,
+    /// Active where the input is bound and one output at least can send.
+    pub state: State,
+    /// Why it is pending.
+    pub reason: Option<String>,
+    /// Datagrams that matched.
+    pub matched: Traffic,
+    /// One entry for each of `rule.outputs`, in their order.
+    pub outputs: Vec<OutputStatus>,
+}
+
+/// How packets come in at a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PortKind {
+    /// An AF_PACKET socket: everything for the groups that rules take on this interface.
+    Packet,
+    /// A bound UDP socket: a unicast address and port of ours.
+    Udp,
+}
+
+/// One bound input socket and where its frames went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PortStatus {
+    /// The port's number, unique over the life of the process.
+    pub port: u32,
+    /// How packets come in.
+    pub kind: PortKind,
+    /// The interface.
+    pub index: IfIndex,
+    /// The interface's name.
+    pub interface: String,
+    /// The address and UDP port of a `udp` port.
+    pub local: Option<String>,
+    /// The worker that reads it.
+    pub worker: u32,
+    /// Frames that the kernel queued or dropped (PACKET_STATISTICS tp_packets; includes `kernelDropped`).
+    pub kernel_received: u64,
+    /// Frames that the kernel dropped because the socket's buffer was full.
+    pub kernel_dropped: u64,
+    /// Frames that the worker took.
+    pub frames: u64,
+    /// Of those, frames that carried several datagrams (GSO or GRO).
+    pub super_frames: u64,
+    /// Of those, frames whose UDP checksum was still to be filled in (CHECKSUM_PARTIAL).
+    pub partial_checksums: u64,
+    /// Datagrams in the frames that were decoded.
+    pub datagrams: u64,
+    /// Datagrams that some rule matched.
+    pub matched: u64,
+    /// Frames and datagrams that no rule got, by reason.
+    pub drops: Drops,
+}
+
+/// One interface as the relay sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InterfaceStatus {
+    /// The kernel's view.
+    pub link: Link,
+    /// Its addresses.
+    pub addresses: Vec<IpNet>,
+    /// Rules that take packets from it.
+    pub input_of: Vec<String>,
+    /// Rules that send packets to it.
+    pub output_of: Vec<String>,
+}
+
+/// One worker thread.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkerStatus {
+    /// Its number, from 0.
+    pub worker: u32,
+    /// How it does I/O: `io_uring-multishot` or `syscalls`.
+    pub tier: String,
+    /// Why it is not the best tier; none where it is.
+    pub tier_reason: Option<String>,
+    /// False after the worker died and before it runs again.
+    pub running: bool,
+    /// The forwarding table's generation that it works by.
+    pub generation: u64,
+    /// Ports that it reads.
+    pub ports: u32,
+    /// How often it woke up or went round.
+    pub turns: u64,
+    /// Frames that it took.
+    pub frames: u64,
+    /// Copies that it handed to the kernel.
+    pub sends: u64,
+    /// Sockets that it holds to send from, one for each incoming source address and port.
+    pub egress_sockets: u32,
+    /// Egress sockets closed to make room for others.
+    pub egress_evictions: u64,
+    /// Times that all receive buffers were in use.
+    pub buffers_exhausted: u64,
+    /// Completions that belonged to nothing: always 0 unless we have a bug.
+    pub stale_completions: u64,
+    /// How often it was started again after a panic.
+    pub restarts: u64,
+}
+
+/// One upstream membership that rules need.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MembershipStatus {
+    /// The interface.
+    pub index: IfIndex,
+    /// The interface's name.
+    pub interface: String,
+    /// The group.
+    pub group: IpAddr,
+    /// The source of a source-specific membership.
+    pub source: Option<IpAddr>,
+    /// Whether the kernel took it.
+    pub joined: bool,
+    /// Why not.
+    pub reason: Option<String>,
+}
+
+/// One output of a forwarding entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MrouteOutput {
+    /// The outgoing interface; none where routing decides.
+    pub interface: Option<String>,
+    /// Where the copy goes; none = unchanged.
+    pub destination: Option<IpAddr>,
+    /// Its UDP port; none = unchanged.
+    pub port: Option<u16>,
+    /// "16", "decrement" or "keep".
+    pub ttl: String,
+    /// Why copies are dropped here now.
+    pub blocked: Option<DropReason>,
+}
+
+/// One compiled forwarding entry, as the workers have it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MrouteEntry {
+    /// The incoming interface.
+    pub interface: String,
+    /// None = every source.
+    pub source: Option<IpAddr>,
+    /// The group, or a unicast address of ours.
+    pub group: IpAddr,
+    /// None = every port.
+    pub port: Option<u16>,
+    /// Rules behind it.
+    pub rules: Vec<String>,
+    /// Its outputs.
+    pub outputs: Vec<MrouteOutput>,
+}
+
+/// The whole forwarding state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Mroute {
+    /// The table's generation.
+    pub generation: u64,
+    /// Most specific first within a group.
+    pub entries: Vec<MrouteEntry>,
+    /// What we asked for upstream.
+    pub memberships: Vec<MembershipStatus>,
+}
+
+/// Counters of everything: enough to say where a packet went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stats {
+    /// When the counters were read.
+    pub at: Time,
+    /// Input sockets.
+    pub ports: Vec<PortStatus>,
+    /// Sums over input sockets that are closed by now.
+    pub closed_ports: ClosedPorts,
+    /// Rules.
+    pub rules: Vec<RuleStatus>,
+    /// Workers.
+    pub workers: Vec<WorkerStatus>,
+}
+
+/// What input sockets counted before they were closed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClosedPorts {
+    /// How many were closed.
+    pub ports: u64,
+    /// Frames that the kernel queued or dropped.
+    pub kernel_received: u64,
+    /// Frames that the kernel dropped.
+    pub kernel_dropped: u64,
+    /// Frames that workers took.
+    pub frames: u64,
+    /// Datagrams in them.
+    pub datagrams: u64,
+    /// Datagrams that some rule matched.
+    pub matched: u64,
+    /// Named drops.
+    pub drops: Drops,
+}
+
+/// Who answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pong {
+    /// The daemon's version.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// Seconds since it started.
+    pub uptime_seconds: u64,
+    /// The forwarding table's generation.
+    pub generation: u64,
+    /// Rules known.
+    pub rules: usize,
+}

@@ -1,0 +1,1 @@
+//! L1, the forwarding table that workers read: immutable, compiled by control.

@@ -1,0 +1,1 @@
+//! L4, the rtnetlink monitor: subscribe, dump, stream, resync.

@@ -1,0 +1,1 @@
+//! L2, the unicast routes that rules and protocols ask. Pure.

@@ -1,0 +1,1 @@
+//! L4, sockets that control opens: upstream memberships and input ports.

@@ -1,0 +1,1 @@
+//! L4, unsafe fence A: socket options and system calls that the crates lack.

@@ -1,0 +1,76 @@
+//! How the kernel names and numbers network interfaces.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// An interface index as the kernel gives it (`ifindex`, if_link.h); never 0 for a real interface.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
+)]
+#[serde(transparent)]
+pub struct IfIndex(pub u32);
+
+impl fmt::Display for IfIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// An interface name: 1 to 15 bytes, no `/`, no white space (`dev_valid_name`, net/core/dev.c).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct IfName(String);
+
+/// Why a string is not an interface name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("\"{0}\" is not an interface name: 1 to 15 characters, without '/', ':' or white space")]
+pub struct IfNameError(String);
+
+impl IfName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for IfName {
+    type Error = IfNameError;
+    fn try_from(name: String) -> Result<Self, IfNameError> {
+        let bad = name.is_empty()
+            || name.len() > 15
+            || name == "."
+            || name == ".."
+            || name.chars().any(|c| c == '/' || c == ':' || c.is_whitespace());
+        if bad { Err(IfNameError(name)) } else { Ok(Self(name)) }
+    }
+}
+
+impl FromStr for IfName {
+    type Err = IfNameError;
+    fn from_str(name: &str) -> Result<Self, IfNameError> {
+        Self::try_from(name.to_owned())
+    }
+}
+
+impl From<IfName> for String {
+    fn from(name: IfName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for IfName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What stands before the IP header on an interface (`ARPHRD_*`, if_arp.h).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LinkLayer {
+    /// `ARPHRD_ETHER` and `ARPHRD_LOOPBACK`: a 14-byte Ethernet header.
+    Ethernet,
+    /// `ARPHRD_NONE` and friends: an L3 tunnel, the frame starts with the IP header.
+    None,
+}

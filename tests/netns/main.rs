@@ -1,0 +1,2 @@
+//! Scenarios in network namespaces.
+fn main() {}
