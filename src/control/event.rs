@@ -2,7 +2,8 @@
 //! be replayed.
 
 use super::view;
-use crate::types::{Origin, Rule};
+use crate::fib::counters::{PortCounters, SlotCounters, WorkerCounters};
+use crate::types::{Membership, NetEvent, Origin, Rule};
 use serde::{Deserialize, Serialize};
 
 /// Something that a person or a program asks of the running relay.
@@ -99,4 +100,94 @@ pub enum Refusal {
     /// The daemon is stopping or did not answer in time.
     #[error("the relay is busy or stopping: {0}")]
     Unavailable(String),
+}
+
+/// Something that happened; the core's only input.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Event {
+    /// The network changed.
+    Net(NetEvent),
+    /// An origin's rules are now these, all of them.
+    Rules {
+        /// Whose.
+        origin: Origin,
+        /// The whole set.
+        set: Vec<Rule>,
+    },
+    /// Add one rule of origin `runtime`.
+    AddRule(Rule),
+    /// Remove a rule of origin `runtime`.
+    RemoveRule(String),
+    /// A port could not be opened.
+    PortFailed {
+        /// Its number.
+        port: u32,
+        /// Why.
+        reason: String,
+    },
+    /// A worker has let go of a port.
+    PortClosed {
+        /// Its number.
+        port: u32,
+        /// Final.
+        counters: PortCounters,
+        /// Why, where we did not ask for it.
+        failure: Option<String>,
+    },
+    /// What the kernel counted at a port since the last such event.
+    PortKernel {
+        /// Its number.
+        port: u32,
+        /// Frames queued or dropped.
+        received: u64,
+        /// Frames dropped.
+        dropped: u64,
+    },
+    /// The wanted memberships were asked of the kernel; these it refused.
+    Memberships {
+        /// With the reasons.
+        failed: Vec<(Membership, String)>,
+    },
+    /// A worker runs.
+    WorkerReady {
+        /// Which.
+        worker: u32,
+        /// How it does I/O.
+        tier: String,
+        /// Why not better.
+        reason: Option<String>,
+    },
+    /// A worker works by a table.
+    Programmed {
+        /// Which.
+        worker: u32,
+        /// The table's generation.
+        generation: u64,
+    },
+    /// A worker is gone, and its ports and counters with it.
+    WorkerDied {
+        /// Which.
+        worker: u32,
+        /// Why.
+        reason: String,
+    },
+    /// What a worker has counted since it started.
+    Report(Box<WorkerReport>),
+    /// The time that `next_timeout` named has come.
+    Timeout,
+}
+
+/// See [`Event::Report`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkerReport {
+    /// Which worker.
+    pub worker: u32,
+    /// Its open ports.
+    pub ports: Vec<(u32, PortCounters)>,
+    /// Rules and outputs.
+    pub slots: SlotCounters,
+    /// Its own doings.
+    pub counters: WorkerCounters,
 }

@@ -1,1 +1,16 @@
-//! L4, the packet path: workers, ports, decode, egress, and the link to control.
+//! L4, the packet path. A packet's way, top to bottom:
+//!
+//! [`backend`] takes frames from the kernel ([`uring`], or [`syscalls`] where there is no
+//! io_uring), [`decode`] makes datagrams of them, [`crate::fib::Fib::lookup`] says where they go,
+//! [`egress`] gives the socket to send from, and [`worker`] holds it together and counts.
+//! [`link`] is all that control and workers say to each other; [`pool`] starts the threads.
+
+pub mod ancillary;
+pub mod backend;
+pub mod decode;
+pub mod egress;
+pub mod link;
+pub mod pool;
+pub mod syscalls;
+pub mod uring;
+pub mod worker;

@@ -1,1 +1,4 @@
 //! L4, sockets that control opens: upstream memberships and input ports.
+
+pub mod filter;
+pub mod ports;

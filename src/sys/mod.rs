@@ -1,1 +1,6 @@
-//! L4, unsafe fence A: socket options and system calls that the crates lack.
+//! L4, unsafe fence A: socket options and system calls that the crates lack. Each wrapper is safe
+//! to call with any arguments; each unsafe block says why.
+#![allow(unsafe_code)]
+
+pub mod mmsg;
+pub mod packet;

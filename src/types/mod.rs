@@ -3,6 +3,7 @@
 mod addr;
 mod drop_reason;
 mod iface;
+mod membership;
 mod net_event;
 mod rule;
 mod time;
@@ -10,6 +11,7 @@ mod time;
 pub use addr::{is_multicast, same_family};
 pub use drop_reason::{DropReason, DropStage};
 pub use iface::{IfIndex, IfName, IfNameError, LinkLayer};
+pub use membership::Membership;
 pub use net_event::{Address, Link, NetEvent, NetSnapshot, Route};
 pub use rule::{
     Destination, Input, Origin, Output, Port, Rule, RuleId, RuleIdError, Ttl, UNSET_TTL,

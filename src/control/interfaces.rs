@@ -1,0 +1,127 @@
+//! The interfaces that there are, their addresses and routes: what names are resolved against.
+
+use crate::rib::Rib;
+use crate::types::{Address, IfIndex, IfName, Link, NetEvent, NetSnapshot};
+use ipnet::IpNet;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+/// Interfaces known at once; a host with more has another problem.
+const MAX_INTERFACES: usize = 65_536;
+/// Addresses of one interface.
+const MAX_ADDRESSES: usize = 4096;
+
+/// What changed, for those who keep something per interface.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Changes {
+    /// Something that rules may depend on.
+    pub(super) any: bool,
+    /// Indexes that no longer exist.
+    pub(super) gone: Vec<IfIndex>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Interfaces {
+    links: BTreeMap<IfIndex, Link>,
+    /// In the order in which the kernel lists them: the primary address first.
+    addresses: BTreeMap<IfIndex, Vec<IpNet>>,
+    pub(super) rib: Rib,
+}
+
+impl Interfaces {
+    /// Applies one event.
+    pub(super) fn apply(&mut self, event: NetEvent) -> Changes {
+        let mut changes = Changes { any: true, gone: Vec::new() };
+        match event {
+            NetEvent::Snapshot(snapshot) => self.replace(snapshot, &mut changes),
+            NetEvent::Link(link) => {
+                changes.any = self.links.get(&link.index) != Some(&link);
+                if !link.up {
+                    self.rib.remove_interface(link.index);
+                }
+                if self.links.contains_key(&link.index) || self.links.len() < MAX_INTERFACES {
+                    self.links.insert(link.index, link);
+                }
+            }
+            NetEvent::LinkGone(index) => {
+                changes.any = self.links.remove(&index).is_some();
+                self.addresses.remove(&index);
+                self.rib.remove_interface(index);
+                changes.gone.push(index);
+            }
+            NetEvent::Address(address) => changes.any = self.add_address(address),
+            NetEvent::AddressGone(address) => match self.addresses.get_mut(&address.index) {
+                Some(nets) => nets.retain(|net| *net != address.net),
+                None => changes.any = false,
+            },
+            NetEvent::Route(route) => self.rib.insert(route),
+            NetEvent::RouteGone(route) => self.rib.remove(&route),
+        }
+        changes
+    }
+
+    fn replace(&mut self, snapshot: NetSnapshot, changes: &mut Changes) {
+        let before = std::mem::take(&mut self.links);
+        self.addresses.clear();
+        self.rib.clear();
+        for link in snapshot.links.into_iter().take(MAX_INTERFACES) {
+            self.links.insert(link.index, link);
+        }
+        for address in snapshot.addresses {
+            self.add_address(address);
+        }
+        for route in snapshot.routes {
+            self.rib.insert(route);
+        }
+        changes.gone.extend(before.into_keys().filter(|index| !self.links.contains_key(index)));
+    }
+
+    fn add_address(&mut self, address: Address) -> bool {
+        let nets = self.addresses.entry(address.index).or_default();
+        // The kernel announces an address again when only its lifetime changes.
+        if nets.contains(&address.net) || nets.len() >= MAX_ADDRESSES {
+            return false;
+        }
+        nets.push(address.net);
+        true
+    }
+
+    /// The interface of a name or alternative name.
+    pub(super) fn named(&self, name: &IfName) -> Option<&Link> {
+        let by_name = self.links.values().find(|link| link.name == *name);
+        by_name.or_else(|| {
+            self.links.values().find(|link| link.alt_names.iter().any(|alt| alt == name.as_str()))
+        })
+    }
+
+    /// The interface of an index.
+    pub(super) fn get(&self, index: IfIndex) -> Option<&Link> {
+        self.links.get(&index)
+    }
+
+    /// All interfaces by index.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Link> {
+        self.links.values()
+    }
+
+    /// The addresses of an interface.
+    pub(super) fn addresses(&self, index: IfIndex) -> &[IpNet] {
+        self.addresses.get(&index).map_or(&[], Vec::as_slice)
+    }
+
+    /// True where the address is one of the interface's.
+    pub(super) fn has_address(&self, index: IfIndex, address: IpAddr) -> bool {
+        self.addresses(index).iter().any(|net| net.addr() == address)
+    }
+
+    /// The IPv4 address to send from: the first that is not link-local, else the first.
+    pub(super) fn source_address(&self, index: IfIndex) -> Option<Ipv4Addr> {
+        let mut all = self.addresses(index).iter().filter_map(|net| match net.addr() {
+            IpAddr::V4(address) => Some(address),
+            IpAddr::V6(_) => None,
+        });
+        let first = all.clone().next();
+        all.find(|address| !address.is_link_local()).or(first)
+    }
+}

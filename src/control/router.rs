@@ -1,0 +1,333 @@
+//! The core: one owner of everything that decides. Sans-I/O: events go in with the time, outputs
+//! come out, and `next_timeout` says when to come back.
+
+use super::event::{Event, Refusal, WorkerReport};
+use super::interfaces::Interfaces;
+use super::ports::{PortState, PortStep, Ports};
+use super::resolve::{PortKey, Resolution, resolve};
+use super::rules::Rules;
+use crate::fib::counters::{SlotCounters, WorkerCounters};
+use crate::fib::{Builder, Conflict, Fib, OutputSlot, RuleSlot};
+use crate::types::{IfIndex, LinkLayer, Membership, NetEvent, Origin, Rule, RuleId, Time};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long after a refused membership all are asked for again.
+const MEMBERSHIP_RETRY: Duration = Duration::from_secs(5);
+
+/// Something to be done outside.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Open an input socket and give it to a worker.
+    OpenPort {
+        /// The number it is known by.
+        port: u32,
+        /// The worker that shall read it.
+        worker: u32,
+        /// What to open.
+        key: PortKey,
+        /// What stands before the IP header there.
+        link_layer: LinkLayer,
+        /// The groups that the in-kernel filter lets through.
+        groups: BTreeSet<Ipv4Addr>,
+    },
+    /// Let other groups through.
+    SetFilter {
+        /// Which port.
+        port: u32,
+        /// All groups.
+        groups: BTreeSet<Ipv4Addr>,
+    },
+    /// Close an input socket.
+    ClosePort {
+        /// Which.
+        port: u32,
+    },
+    /// Work by this table.
+    Publish {
+        /// The table.
+        fib: Arc<Fib>,
+        /// Rule slots with new owners.
+        reset_rules: Vec<RuleSlot>,
+        /// Output slots with new owners.
+        reset_outputs: Vec<OutputSlot>,
+    },
+    /// Be a member of exactly these.
+    Memberships(BTreeSet<Membership>),
+    /// An interface is gone; what is kept under its index is void.
+    InterfaceGone(IfIndex),
+}
+
+/// What is known of a worker.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Worker {
+    pub(super) tier: String,
+    pub(super) reason: Option<String>,
+    pub(super) running: bool,
+    pub(super) generation: u64,
+    pub(super) counters: WorkerCounters,
+    pub(super) slots: SlotCounters,
+    pub(super) restarts: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Router {
+    pub(super) started: Time,
+    pub(super) interfaces: Interfaces,
+    pub(super) rules: Rules,
+    pub(super) ports: Ports,
+    pub(super) workers: Vec<Worker>,
+    /// What workers counted before they died.
+    pub(super) lost_slots: SlotCounters,
+    pub(super) resolutions: BTreeMap<RuleId, Resolution>,
+    pub(super) conflicts: BTreeSet<Conflict>,
+    pub(super) fib: Arc<Fib>,
+    pub(super) memberships: BTreeSet<Membership>,
+    pub(super) refused: BTreeMap<Membership, String>,
+    ask_again_at: Option<Time>,
+    dirty: bool,
+    outputs: VecDeque<Output>,
+}
+
+impl Router {
+    /// A core with so many workers, no interfaces and no rules.
+    pub fn new(now: Time, workers: u32) -> Self {
+        Self {
+            started: now,
+            interfaces: Interfaces::default(),
+            rules: Rules::default(),
+            ports: Ports::default(),
+            workers: vec![Worker::default(); workers.max(1) as usize],
+            lost_slots: SlotCounters::default(),
+            resolutions: BTreeMap::new(),
+            conflicts: BTreeSet::new(),
+            fib: Arc::default(),
+            memberships: BTreeSet::new(),
+            refused: BTreeMap::new(),
+            ask_again_at: None,
+            dirty: false,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Takes one event. An error concerns events that ask for something; nothing has changed then.
+    pub fn handle(&mut self, now: Time, event: Event) -> Result<(), Refusal> {
+        match event {
+            Event::Net(event) => self.net(event),
+            Event::Rules { origin, set } => self.dirty |= self.rules.replace(origin, set)?,
+            Event::AddRule(rule) => {
+                self.add_rule(rule)?;
+            }
+            Event::RemoveRule(selector) => {
+                self.rules.remove_runtime(&selector)?;
+                self.dirty = true;
+            }
+            Event::PortFailed { port, reason } => {
+                self.ports.failed(port, reason, now);
+            }
+            Event::PortClosed { port, counters, failure } => {
+                self.ports.closed(port, counters, failure, now);
+            }
+            Event::PortKernel { port, received, dropped } => {
+                self.ports.kernel(port, received, dropped);
+            }
+            Event::Memberships { failed } => {
+                self.ask_again_at = (!failed.is_empty()).then(|| now.plus(MEMBERSHIP_RETRY));
+                self.refused = failed.into_iter().collect();
+            }
+            Event::WorkerReady { worker, tier, reason } => self.ready(worker, tier, reason),
+            Event::Programmed { worker, generation } => {
+                if let Some(worker) = self.workers.get_mut(worker as usize) {
+                    worker.generation = generation;
+                }
+            }
+            Event::WorkerDied { worker, reason } => self.worker_died(now, worker, reason),
+            Event::Report(report) => self.report(*report),
+            Event::Timeout => self.timeout(now),
+        }
+        if self.dirty {
+            self.dirty = false;
+            self.recompile(now);
+        }
+        Ok(())
+    }
+
+    /// Adds a rule of origin `runtime`; false where it was there already.
+    fn add_rule(&mut self, rule: Rule) -> Result<bool, Refusal> {
+        if rule.origin != Origin::Runtime {
+            return Err(Refusal::NotYours {
+                rule: rule.display_name(),
+                origin: rule.origin,
+                remedy: "only its own source may add it".to_owned(),
+            });
+        }
+        let new = self.rules.add(rule)?;
+        self.dirty |= new;
+        Ok(new)
+    }
+
+    /// The next thing to be done outside.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Event::Timeout`] is due.
+    pub fn next_timeout(&self) -> Option<Time> {
+        [self.ports.next_retry(), self.ask_again_at].into_iter().flatten().min()
+    }
+
+    fn timeout(&mut self, now: Time) {
+        if self.ask_again_at.is_some_and(|at| at <= now) {
+            self.ask_again_at = None;
+            self.outputs.push_back(Output::Memberships(self.memberships.clone()));
+        }
+        if self.ports.next_retry().is_some_and(|at| at <= now) {
+            self.update_ports(now);
+        }
+    }
+
+    fn net(&mut self, event: NetEvent) {
+        let changes = self.interfaces.apply(event);
+        for index in changes.gone {
+            // The kernel has dropped its memberships there; a new interface of that number has none.
+            self.memberships.retain(|membership| membership.index != index);
+            self.outputs.push_back(Output::InterfaceGone(index));
+        }
+        self.dirty |= changes.any;
+    }
+
+    fn ready(&mut self, number: u32, tier: String, reason: Option<String>) {
+        if let Some(worker) = self.workers.get_mut(number as usize) {
+            worker.tier = tier;
+            worker.reason = reason;
+            worker.running = true;
+            // A worker that was started again knows nothing yet.
+            if worker.restarts > 0 {
+                self.dirty = true;
+            }
+        }
+    }
+
+    fn worker_died(&mut self, now: Time, number: u32, reason: String) {
+        if let Some(worker) = self.workers.get_mut(number as usize) {
+            self.lost_slots.merge(&std::mem::take(&mut worker.slots));
+            worker.running = false;
+            worker.reason = Some(reason);
+            worker.generation = 0;
+            worker.restarts += 1;
+            self.ports.worker_died(number, now);
+        }
+    }
+
+    fn report(&mut self, report: WorkerReport) {
+        for (port, counters) in report.ports {
+            self.ports.report(port, counters);
+        }
+        if let Some(worker) = self.workers.get_mut(report.worker as usize) {
+            worker.slots = report.slots;
+            worker.counters = report.counters;
+        }
+    }
+
+    /// Resolves all rules against the interfaces there are, and asks for what follows from it. The
+    /// table goes out before ports are opened, so that no frame meets a table without its rule.
+    fn recompile(&mut self, now: Time) {
+        let mut builder = Builder::default();
+        let mut memberships = BTreeSet::new();
+        let mut iifs = BTreeSet::new();
+        self.resolutions.clear();
+        for entry in self.rules.by_precedence() {
+            if !entry.rule.enabled {
+                continue;
+            }
+            let (resolution, resolved) = resolve(entry, &self.interfaces);
+            if let (Ok(input), Some(resolved)) = (&resolution.input, resolved) {
+                memberships.extend(input.membership);
+                iifs.insert(input.port.iif());
+                builder.rule(resolved);
+            }
+            self.resolutions.insert(entry.rule.id.clone(), resolution);
+        }
+        for iif in iifs {
+            for net in self.interfaces.addresses(iif) {
+                builder.own_address(iif, net.addr());
+            }
+        }
+        let (fib, conflicts) = builder.build(self.fib.generation() + 1);
+        self.conflicts = conflicts;
+        self.publish(fib);
+        self.update_ports(now);
+        if memberships != self.memberships {
+            self.memberships = memberships;
+            self.outputs.push_back(Output::Memberships(self.memberships.clone()));
+        }
+    }
+
+    /// Gives the workers a new table, unless all of them have one that does the same.
+    fn publish(&mut self, fib: Fib) {
+        let (reset_rules, reset_outputs) = self.rules.take_resets();
+        let all_have_it =
+            self.workers.iter().all(|worker| worker.generation == self.fib.generation());
+        if all_have_it && reset_rules.is_empty() && fib.forwards_like(&self.fib) {
+            return;
+        }
+        self.fib = Arc::new(fib);
+        self.lost_slots.reset(&reset_rules, &reset_outputs);
+        for worker in &mut self.workers {
+            worker.slots.reset(&reset_rules, &reset_outputs);
+        }
+        let fib = Arc::clone(&self.fib);
+        self.outputs.push_back(Output::Publish { fib, reset_rules, reset_outputs });
+    }
+
+    fn update_ports(&mut self, now: Time) {
+        let mut wanted: BTreeMap<PortKey, BTreeSet<Ipv4Addr>> = BTreeMap::new();
+        for resolution in self.resolutions.values() {
+            if let Ok(input) = &resolution.input {
+                wanted.entry(input.port).or_default().extend(input.group);
+            }
+        }
+        let workers = u32::try_from(self.workers.len()).unwrap_or(u32::MAX);
+        for step in self.ports.want(&wanted, workers, now) {
+            self.outputs.push_back(match step {
+                PortStep::Close(port) => Output::ClosePort { port },
+                PortStep::Filter(port) => {
+                    let groups = self.ports.by_id(port).map(|port| port.groups.clone());
+                    Output::SetFilter { port, groups: groups.unwrap_or_default() }
+                }
+                PortStep::Open(port) => match self.open_step(port) {
+                    Some(open) => open,
+                    None => continue,
+                },
+            });
+        }
+    }
+
+    fn open_step(&self, id: u32) -> Option<Output> {
+        let port = self.ports.by_id(id)?;
+        let link = self.interfaces.get(port.key.iif())?;
+        Some(Output::OpenPort {
+            port: id,
+            worker: port.worker,
+            key: port.key,
+            link_layer: link.link_layer,
+            groups: port.groups.clone(),
+        })
+    }
+
+    /// Why a rule's input port is not open; none where it is.
+    pub(super) fn port_trouble(&self, resolution: &Resolution) -> Option<String> {
+        let input = resolution.input.as_ref().ok()?;
+        match &self.ports.get(&input.port)?.state {
+            PortState::Open => None,
+            PortState::Failed { reason, .. } => Some(format!("input: {reason}")),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

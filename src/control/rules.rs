@@ -1,0 +1,212 @@
+//! The rules that people and programs asked for, with their places in the counter arrays.
+
+use super::event::Refusal;
+use crate::fib::{OutputSlot, RuleSlot};
+use crate::types::{Origin, Rule, RuleId};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// Rules at most.
+pub const MAX_RULES: usize = 100_000;
+
+/// One rule and its counters' places.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) rule: Rule,
+    pub(super) slot: RuleSlot,
+    /// One for each output, in order.
+    pub(super) outputs: Vec<OutputSlot>,
+    /// Order of arrival.
+    pub(super) serial: u64,
+}
+
+/// Numbers that are given out, taken back and given out again.
+#[derive(Debug, Default)]
+struct Slots {
+    next: u32,
+    free: Vec<u32>,
+}
+
+impl Slots {
+    fn take(&mut self) -> u32 {
+        self.free.pop().unwrap_or_else(|| {
+            self.next += 1;
+            self.next - 1
+        })
+    }
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Rules {
+    entries: BTreeMap<RuleId, Entry>,
+    rule_slots: Slots,
+    output_slots: Slots,
+    serial: u64,
+    /// Slots that got new owners since the last [`Rules::take_resets`].
+    reset: (Vec<RuleSlot>, Vec<OutputSlot>),
+}
+
+impl Rules {
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values()
+    }
+
+    /// All rules, those that win contradictions first: by priority, origin, then age.
+    pub(super) fn by_precedence(&self) -> Vec<&Entry> {
+        let mut all: Vec<&Entry> = self.entries.values().collect();
+        all.sort_by_key(|entry| {
+            (std::cmp::Reverse(entry.rule.priority), entry.rule.origin, entry.serial)
+        });
+        all
+    }
+
+    /// Slots whose counters must start at zero with the next table.
+    pub(super) fn take_resets(&mut self) -> (Vec<RuleSlot>, Vec<OutputSlot>) {
+        std::mem::take(&mut self.reset)
+    }
+
+    /// Adds one rule. True where it is new, false where the very same rule is there already.
+    pub(super) fn add(&mut self, rule: Rule) -> Result<bool, Refusal> {
+        if let Some(entry) = self.entries.get(&rule.id) {
+            if entry.rule == rule {
+                return Ok(false);
+            }
+            return Err(taken(entry, &rule));
+        }
+        let namesake = self.entries.values().find(|entry| {
+            entry.rule.name.is_some()
+                && entry.rule.name == rule.name
+                && entry.rule.origin == rule.origin
+        });
+        if let Some(entry) = namesake {
+            return Err(taken(entry, &rule));
+        }
+        if self.entries.len() >= MAX_RULES {
+            return Err(Refusal::TooManyRules { limit: MAX_RULES });
+        }
+        self.insert(rule);
+        Ok(true)
+    }
+
+    /// Makes the rules of an origin equal to `set`. Rules that stay the same keep their counters.
+    /// Nothing changes where the set is refused.
+    pub(super) fn replace(&mut self, origin: Origin, set: Vec<Rule>) -> Result<bool, Refusal> {
+        let others = self.entries.values().filter(|entry| entry.rule.origin != origin).count();
+        if others + set.len() > MAX_RULES {
+            return Err(Refusal::TooManyRules { limit: MAX_RULES });
+        }
+        let mut names: HashMap<&str, &RuleId> = HashMap::new();
+        let mut ids: HashSet<&RuleId> = HashSet::new();
+        for rule in &set {
+            let foreign = self.entries.get(&rule.id).filter(|entry| entry.rule.origin != origin);
+            if let Some(entry) = foreign {
+                return Err(taken(entry, rule));
+            }
+            if !ids.insert(&rule.id) {
+                let owner = rule.display_name();
+                return Err(Refusal::IdTaken { id: rule.id.to_string(), owner });
+            }
+            if let Some(name) = &rule.name
+                && let Some(id) = names.insert(name, &rule.id)
+            {
+                return Err(Refusal::NameTaken { name: name.clone(), id: id.to_string() });
+            }
+        }
+        let gone: Vec<RuleId> = self
+            .entries
+            .values()
+            .filter(|entry| entry.rule.origin == origin && !ids.contains(&entry.rule.id))
+            .map(|entry| entry.rule.id.clone())
+            .collect();
+        let mut changed = !gone.is_empty();
+        for id in gone {
+            self.remove(&id);
+        }
+        for rule in set {
+            if self.entries.get(&rule.id).is_some_and(|entry| entry.rule == rule) {
+                continue;
+            }
+            self.remove(&rule.id);
+            self.insert(rule);
+            changed = true;
+        }
+        Ok(changed)
+    }
+
+    /// Finds the rule that a person means: by id, by `origin/name`, or by a name that is unique.
+    pub(super) fn find(&self, selector: &str) -> Result<&Entry, Refusal> {
+        if let Some(entry) = selector.parse().ok().and_then(|id: RuleId| self.entries.get(&id)) {
+            return Ok(entry);
+        }
+        let named: Vec<&Entry> = self
+            .entries
+            .values()
+            .filter(|entry| {
+                entry.rule.name.as_deref() == Some(selector)
+                    || entry.rule.display_name() == selector
+            })
+            .collect();
+        match named[..] {
+            [entry] => Ok(entry),
+            [] => Err(Refusal::NoSuchRule(selector.to_owned())),
+            _ => Err(Refusal::Ambiguous {
+                name: selector.to_owned(),
+                candidates: named
+                    .iter()
+                    .map(|entry| entry.rule.id.as_str())
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            }),
+        }
+    }
+
+    /// Removes a rule of origin `runtime`.
+    pub(super) fn remove_runtime(&mut self, selector: &str) -> Result<Entry, Refusal> {
+        let entry = self.find(selector)?;
+        let remedy = match entry.rule.origin {
+            Origin::Runtime => None,
+            Origin::File => Some("take it out of the configuration file and send mcrd a SIGHUP"),
+            Origin::Crd => Some("delete its MulticastRoute object with kubectl"),
+        };
+        if let Some(remedy) = remedy {
+            return Err(Refusal::NotYours {
+                rule: entry.rule.display_name(),
+                origin: entry.rule.origin,
+                remedy: remedy.to_owned(),
+            });
+        }
+        let id = entry.rule.id.clone();
+        self.remove(&id).ok_or_else(|| Refusal::NoSuchRule(selector.to_owned()))
+    }
+
+    fn insert(&mut self, rule: Rule) {
+        let slot = RuleSlot(self.rule_slots.take());
+        let outputs: Vec<OutputSlot> =
+            rule.outputs.iter().map(|_| OutputSlot(self.output_slots.take())).collect();
+        self.reset.0.push(slot);
+        self.reset.1.extend(&outputs);
+        self.serial += 1;
+        let id = rule.id.clone();
+        self.entries.insert(id, Entry { rule, slot, outputs, serial: self.serial });
+    }
+
+    fn remove(&mut self, id: &RuleId) -> Option<Entry> {
+        let entry = self.entries.remove(id)?;
+        self.rule_slots.free.push(entry.slot.0);
+        self.output_slots.free.extend(entry.outputs.iter().map(|slot| slot.0));
+        Some(entry)
+    }
+}
+
+fn taken(by: &Entry, rule: &Rule) -> Refusal {
+    match &rule.name {
+        Some(name) if by.rule.name.as_ref() == Some(name) && by.rule.origin == rule.origin => {
+            Refusal::NameTaken { name: name.clone(), id: by.rule.id.to_string() }
+        }
+        _ => Refusal::IdTaken { id: rule.id.to_string(), owner: by.rule.display_name() },
+    }
+}

@@ -1,0 +1,325 @@
+//! The core seen from outside.
+
+use super::event::{Refusal, Reply, Request};
+use super::ports::PortState;
+use super::resolve::{PortKey, Resolution};
+use super::router::Router;
+use super::rules::Entry;
+use super::view::{
+    ClosedPorts, Drops, InterfaceStatus, MembershipStatus, Mroute, MrouteEntry, MrouteOutput,
+    OutputStatus, Pong, PortKind, PortStatus, RuleStatus, State, Stats, Traffic, WorkerStatus,
+};
+use crate::fib::counters::{DropCounts, SlotCounters};
+use crate::fib::{ANY_PORT, ANY_SOURCE, Action, CopyOut, FlowKey, OutputSlot, RuleSlot};
+use crate::types::{DropReason, IfIndex, Rule, Time, Ttl};
+use std::collections::HashMap;
+
+impl Router {
+    /// Answers a question. `AddRule` and `RemoveRule` are changes and go through `handle`.
+    pub fn answer(&self, now: Time, request: &Request) -> Result<Reply, Refusal> {
+        Ok(match request {
+            Request::Ping => Reply::Pong(self.pong(now)),
+            Request::AddRule(rule) => Reply::Rule(Box::new(self.rule_status(rule.id.as_str())?)),
+            Request::RemoveRule(selector) => Reply::Rule(Box::new(self.rule_status(selector)?)),
+            Request::Rules => Reply::Rules(self.rule_statuses()),
+            Request::Stats => Reply::Stats(Box::new(self.stats(now))),
+            Request::Workers => Reply::Workers(self.worker_statuses()),
+            Request::Interfaces => Reply::Interfaces(self.interface_statuses()),
+            Request::Mroute => Reply::Mroute(self.mroute()),
+        })
+    }
+
+    fn pong(&self, now: Time) -> Pong {
+        Pong {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            uptime_seconds: now.since(self.started).as_secs(),
+            generation: self.fib.generation(),
+            rules: self.rules.len(),
+        }
+    }
+
+    /// One rule by id or name.
+    pub fn rule_status(&self, selector: &str) -> Result<RuleStatus, Refusal> {
+        let entry = self.rules.find(selector)?;
+        Ok(self.status_of(entry, &self.slot_counters(), &self.slot_owners()))
+    }
+
+    fn rule_statuses(&self) -> Vec<RuleStatus> {
+        let (counters, owners) = (self.slot_counters(), self.slot_owners());
+        let mut entries: Vec<&Entry> = self.rules.iter().collect();
+        entries.sort_by_key(|entry| (entry.rule.origin, entry.serial));
+        entries.into_iter().map(|entry| self.status_of(entry, &counters, &owners)).collect()
+    }
+
+    /// The sums of all workers, dead ones included.
+    fn slot_counters(&self) -> SlotCounters {
+        let mut sum = self.lost_slots.clone();
+        for worker in &self.workers {
+            sum.merge(&worker.slots);
+        }
+        sum
+    }
+
+    fn slot_owners(&self) -> HashMap<RuleSlot, &Rule> {
+        self.rules.iter().map(|entry| (entry.slot, &entry.rule)).collect()
+    }
+
+    fn status_of(
+        &self,
+        entry: &Entry,
+        counters: &SlotCounters,
+        owners: &HashMap<RuleSlot, &Rule>,
+    ) -> RuleStatus {
+        let resolution = self.resolutions.get(&entry.rule.id);
+        let reason = resolution
+            .and_then(|resolution| resolution.pending().or_else(|| self.port_trouble(resolution)));
+        let state = match (entry.rule.enabled, &reason) {
+            (false, _) => State::Disabled,
+            (true, Some(_)) => State::Pending,
+            (true, None) => State::Active,
+        };
+        let matched = counters.rules.get(entry.slot.0 as usize).copied().unwrap_or_default();
+        let outputs = (0..entry.outputs.len())
+            .map(|at| self.output_status(entry, at, resolution, counters, owners))
+            .collect();
+        RuleStatus {
+            rule: entry.rule.clone(),
+            state,
+            reason,
+            matched: Traffic { datagrams: matched.datagrams, bytes: matched.bytes },
+            outputs,
+        }
+    }
+
+    fn output_status(
+        &self,
+        entry: &Entry,
+        at: usize,
+        resolution: Option<&Resolution>,
+        counters: &SlotCounters,
+        owners: &HashMap<RuleSlot, &Rule>,
+    ) -> OutputStatus {
+        let slot = entry.outputs[at];
+        let resolved = resolution.and_then(|resolution| resolution.outputs.get(at));
+        let reason = resolved
+            .and_then(|output| output.reason.clone())
+            .or_else(|| self.contradiction(slot, owners));
+        let counted = counters.outputs.get(slot.0 as usize).cloned().unwrap_or_default();
+        OutputStatus {
+            state: match (entry.rule.enabled, &reason) {
+                (false, _) => State::Disabled,
+                (true, Some(_)) => State::Pending,
+                (true, None) => State::Active,
+            },
+            reason,
+            interface: resolved.and_then(|output| output.interface),
+            wanted: counted.wanted,
+            sent: Traffic { datagrams: counted.sent, bytes: counted.bytes },
+            drops: drops(&counted.drops),
+        }
+    }
+
+    fn contradiction(&self, slot: OutputSlot, owners: &HashMap<RuleSlot, &Rule>) -> Option<String> {
+        let conflict = self.conflicts.iter().find(|conflict| conflict.loser == slot)?;
+        let winner = owners.get(&conflict.winner)?.display_name();
+        Some(format!("{winner} sends the same copy rewritten differently and takes precedence"))
+    }
+
+    fn stats(&self, now: Time) -> Stats {
+        let (ports, counters, (received, dropped)) = &self.ports.closed;
+        Stats {
+            at: now,
+            ports: self.port_statuses(),
+            closed_ports: ClosedPorts {
+                ports: *ports,
+                kernel_received: *received,
+                kernel_dropped: *dropped,
+                frames: counters.frames,
+                datagrams: counters.datagrams,
+                matched: counters.matched,
+                drops: drops(&counters.drops),
+            },
+            rules: self.rule_statuses(),
+            workers: self.worker_statuses(),
+        }
+    }
+
+    fn port_statuses(&self) -> Vec<PortStatus> {
+        let open = self.ports.iter().filter(|port| port.state == PortState::Open);
+        open.map(|port| {
+            let (kind, local) = match port.key {
+                PortKey::Packet(_) => (PortKind::Packet, None),
+                PortKey::Udp(_, address, port) => {
+                    (PortKind::Udp, Some(format!("{address}:{port}")))
+                }
+            };
+            PortStatus {
+                port: port.id,
+                kind,
+                index: port.key.iif(),
+                interface: self.name_of(port.key.iif()),
+                local,
+                worker: port.worker,
+                kernel_received: port.kernel.0,
+                kernel_dropped: port.kernel.1,
+                frames: port.counters.frames,
+                super_frames: port.counters.super_frames,
+                partial_checksums: port.counters.partial_checksums,
+                datagrams: port.counters.datagrams,
+                matched: port.counters.matched,
+                drops: drops(&port.counters.drops),
+            }
+        })
+        .collect()
+    }
+
+    fn worker_statuses(&self) -> Vec<WorkerStatus> {
+        (0u32..)
+            .zip(&self.workers)
+            .map(|(number, worker)| WorkerStatus {
+                worker: number,
+                tier: worker.tier.clone(),
+                tier_reason: worker.reason.clone(),
+                running: worker.running,
+                generation: worker.generation,
+                ports: u32::try_from(
+                    self.ports
+                        .iter()
+                        .filter(|port| port.worker == number && port.state == PortState::Open)
+                        .count(),
+                )
+                .unwrap_or(u32::MAX),
+                turns: worker.counters.turns,
+                frames: worker.counters.frames,
+                sends: worker.counters.sends,
+                egress_sockets: worker.counters.egress_sockets,
+                egress_evictions: worker.counters.egress_evictions,
+                buffers_exhausted: worker.counters.buffers_exhausted,
+                stale_completions: worker.counters.stale_completions,
+                restarts: worker.restarts,
+            })
+            .collect()
+    }
+
+    fn interface_statuses(&self) -> Vec<InterfaceStatus> {
+        let mut input_of: HashMap<IfIndex, Vec<String>> = HashMap::new();
+        let mut output_of: HashMap<IfIndex, Vec<String>> = HashMap::new();
+        for entry in self.rules.iter().filter(|entry| entry.rule.enabled) {
+            let name = entry.rule.display_name();
+            if let Some(link) = self.interfaces.named(&entry.rule.input.interface) {
+                input_of.entry(link.index).or_default().push(name.clone());
+            }
+            let mut oifs: Vec<IfIndex> = entry
+                .rule
+                .outputs
+                .iter()
+                .filter_map(|output| output.interface.as_ref())
+                .filter_map(|name| self.interfaces.named(name))
+                .map(|link| link.index)
+                .collect();
+            oifs.sort_unstable();
+            oifs.dedup();
+            for oif in oifs {
+                output_of.entry(oif).or_default().push(name.clone());
+            }
+        }
+        self.interfaces
+            .all()
+            .map(|link| InterfaceStatus {
+                link: link.clone(),
+                addresses: self.interfaces.addresses(link.index).to_vec(),
+                input_of: input_of.remove(&link.index).unwrap_or_default(),
+                output_of: output_of.remove(&link.index).unwrap_or_default(),
+            })
+            .collect()
+    }
+
+    fn mroute(&self) -> Mroute {
+        let owners = self.slot_owners();
+        Mroute {
+            generation: self.fib.generation(),
+            entries: self
+                .fib
+                .entries()
+                .into_iter()
+                .map(|(key, entry)| MrouteEntry {
+                    rules: entry
+                        .rules
+                        .iter()
+                        .filter_map(|slot| owners.get(slot))
+                        .map(|rule| rule.display_name())
+                        .collect(),
+                    outputs: entry.copies.iter().map(|copy| self.mroute_output(copy)).collect(),
+                    ..self.mroute_key(&key)
+                })
+                .collect(),
+            memberships: self
+                .memberships
+                .iter()
+                .map(|m| {
+                    let reason = self.refused.get(m).cloned();
+                    MembershipStatus {
+                        index: m.index,
+                        interface: self.name_of(m.index),
+                        group: m.group,
+                        source: m.source,
+                        joined: reason.is_none(),
+                        reason,
+                    }
+                })
+                .collect(),
+        }
+    }
+
+    fn mroute_key(&self, key: &FlowKey) -> MrouteEntry {
+        MrouteEntry {
+            interface: self.name_of(key.iif),
+            source: (key.source != ANY_SOURCE).then_some(key.source),
+            group: key.destination,
+            port: (key.port != ANY_PORT).then_some(key.port),
+            rules: Vec::new(),
+            outputs: Vec::new(),
+        }
+    }
+
+    fn mroute_output(&self, copy: &CopyOut) -> MrouteOutput {
+        match copy.action {
+            Action::Send(send) => MrouteOutput {
+                interface: send.oif.map(|oif| self.name_of(oif)),
+                destination: send.destination,
+                port: send.port,
+                ttl: send.ttl.to_string(),
+                blocked: None,
+            },
+            Action::Drop(reason) => self.blocked_output(copy.slot, reason),
+        }
+    }
+
+    fn blocked_output(&self, slot: OutputSlot, reason: DropReason) -> MrouteOutput {
+        let asked = self.rules.iter().find_map(|entry| {
+            let at = entry.outputs.iter().position(|&other| other == slot)?;
+            entry.rule.outputs.get(at)
+        });
+        MrouteOutput {
+            interface: asked.and_then(|output| output.interface.as_ref()).map(ToString::to_string),
+            destination: asked.and_then(|output| match output.destination {
+                crate::types::Destination::Address(address) => Some(address),
+                crate::types::Destination::Unchanged => None,
+            }),
+            port: asked.and_then(|output| output.port).map(|port| port.get()),
+            ttl: asked.map_or_else(|| Ttl::default().to_string(), |output| output.ttl.to_string()),
+            blocked: Some(reason),
+        }
+    }
+
+    fn name_of(&self, index: IfIndex) -> String {
+        self.interfaces
+            .get(index)
+            .map_or_else(|| format!("if{index}"), |link| link.name.to_string())
+    }
+}
+
+fn drops(counts: &DropCounts) -> Drops {
+    counts.iter().collect()
+}

@@ -1,0 +1,162 @@
+//! What a worker needs of the kernel, whichever way it is had.
+
+use super::ancillary::SendOptions;
+use super::decode::FrameMeta;
+use super::link::{Ingress, PortId};
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::{OwnedFd, RawFd};
+
+/// Receive buffers hold the largest frame there is (64 KiB of IP packet and a link header) after
+/// what the kernel writes before it.
+pub const BUFFER_LEN: usize = 65_536 + 512;
+/// Receive buffers of a worker: 32 MiB of address space, touched as needed.
+pub const BUFFERS: usize = 512;
+/// Sends on their way at once.
+pub const SENDS: usize = 1024;
+
+/// One received frame. Its bytes stay valid until [`Backend::recycle`].
+#[derive(Clone, Copy, Debug)]
+pub struct Frame {
+    /// The backend's handle of the port.
+    pub port: PortHandle,
+    /// Which buffer.
+    pub buffer: u32,
+    /// Where the frame (or the UDP payload) starts in it.
+    pub start: u32,
+    /// Its length in bytes.
+    pub len: u32,
+    /// What is known beside the bytes.
+    pub about: About,
+}
+
+/// What the kernel says about a received frame.
+#[derive(Clone, Copy, Debug)]
+pub enum About {
+    /// A frame from AF_PACKET.
+    Packet(FrameMeta),
+    /// A payload from a UDP socket, whose headers the kernel has checked and taken off.
+    Udp {
+        /// Where it comes from.
+        source: SocketAddrV4,
+        /// TTL as it arrived.
+        ttl: u8,
+        /// TOS as it arrived.
+        tos: u8,
+        /// Bytes of each datagram but the last where GRO joined several; 0 = one datagram.
+        segment: u16,
+        /// It was longer than the buffer.
+        truncated: bool,
+    },
+}
+
+/// A port's place in the worker's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PortHandle(pub u32);
+
+/// What happened to a port beside frames.
+#[derive(Debug)]
+pub enum PortEvent {
+    /// A `close` has come to its end: nothing of the port is in the kernel's hands.
+    Closed(PortHandle),
+    /// Receiving failed for good; the port is as good as closed.
+    Failed(PortHandle, std::io::Error),
+    /// The kernel could not hand over one frame for this reason; receiving goes on.
+    Refused(PortHandle, i32),
+}
+
+/// One datagram to send.
+#[derive(Clone, Copy, Debug)]
+pub struct SendRequest {
+    /// The socket; must stay open until the next `flush` has returned.
+    pub socket: RawFd,
+    /// Where to.
+    pub to: SocketAddrV4,
+    /// Interface, source, TTL and TOS.
+    pub options: SendOptions,
+    /// The buffer that holds the payload.
+    pub buffer: u32,
+    /// Where the payload starts in it.
+    pub start: u32,
+    /// Its length in bytes.
+    pub len: u32,
+    /// Given back with the result.
+    pub tag: u32,
+}
+
+/// What became of a send: the tag, and the bytes that the kernel took or the error number.
+pub type SendResult = (u32, Result<u32, i32>);
+
+/// Takes frames from ports and hands datagrams to sockets.
+pub trait Backend {
+    /// Begins to read a port.
+    fn open(
+        &mut self,
+        id: PortId,
+        socket: OwnedFd,
+        ingress: Ingress,
+    ) -> std::io::Result<PortHandle>;
+
+    /// Stops reading a port; [`PortEvent::Closed`] follows.
+    fn close(&mut self, port: PortHandle);
+
+    /// Waits for frames, port events or the wake-up, and adds what is there to `frames` and
+    /// `events`. Returns whether the wake-up was given.
+    fn receive(
+        &mut self,
+        frames: &mut Vec<Frame>,
+        events: &mut Vec<PortEvent>,
+    ) -> std::io::Result<bool>;
+
+    /// The bytes of a buffer.
+    fn buffer(&self, buffer: u32) -> &[u8];
+
+    /// Queues a send; the caller flushes when [`SENDS`] are queued. False where it was not queued
+    /// and no result will come: too many are, or the payload does not lie in a buffer of ours.
+    fn send(&mut self, request: &SendRequest) -> bool;
+
+    /// Hands all queued sends to the kernel, in order, without blocking, and adds their results.
+    fn flush(&mut self, results: &mut Vec<SendResult>) -> std::io::Result<()>;
+
+    /// Gives the buffers of frames back; their bytes are gone.
+    fn recycle(&mut self, frames: &[Frame]);
+
+    /// Times that all buffers were in use, and completions that belonged to nothing.
+    fn trouble(&self) -> (u64, u64);
+}
+
+/// Reads the control data and name that came with a UDP payload.
+pub fn about_udp(name: &[u8], control: &[u8], truncated: bool) -> Option<About> {
+    // struct sockaddr_in (in.h): family, port and address in network order.
+    let port = u16::from_be_bytes(name.get(2..4)?.try_into().ok()?);
+    let address: [u8; 4] = name.get(4..8)?.try_into().ok()?;
+    let (mut ttl, mut tos, mut segment) = (0u8, 0u8, 0u16);
+    for (level, kind, data) in super::ancillary::messages(control) {
+        match (level, kind) {
+            (libc::IPPROTO_IP, libc::IP_TTL) => {
+                ttl = super::ancillary::int(data).and_then(|n| n.try_into().ok()).unwrap_or(0);
+            }
+            (libc::IPPROTO_IP, libc::IP_TOS) => tos = data.first().copied().unwrap_or(0),
+            (libc::SOL_UDP, libc::UDP_GRO) => {
+                let size = super::ancillary::int(data);
+                segment = size.and_then(|n| n.try_into().ok()).unwrap_or(0);
+            }
+            _ => {}
+        }
+    }
+    let source = SocketAddrV4::new(Ipv4Addr::from(address), port);
+    Some(About::Udp { source, ttl, tos, segment, truncated })
+}
+
+/// Reads the auxiliary data of an AF_PACKET frame (`struct tpacket_auxdata`, if_packet.h): the
+/// VLAN tag that the kernel took out of the frame.
+pub fn vlan_of(control: &[u8]) -> Option<u16> {
+    const TP_STATUS_VLAN_VALID: u32 = 1 << 4;
+    const VLAN_VID_MASK: u16 = 0x0fff;
+    super::ancillary::messages(control)
+        .find(|&(level, kind, _)| level == libc::SOL_PACKET && kind == libc::PACKET_AUXDATA)
+        .and_then(|(_, _, data)| {
+            let status = u32::from_ne_bytes(data.get(..4)?.try_into().ok()?);
+            let tci = u16::from_ne_bytes(data.get(16..18)?.try_into().ok()?);
+            (status & TP_STATUS_VLAN_VALID != 0).then_some(tci & VLAN_VID_MASK)
+        })
+}

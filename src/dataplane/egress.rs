@@ -1,0 +1,170 @@
+//! The sockets that datagrams are republished from.
+//!
+//! Each incoming source address and port has a socket, so a source port, of its own: receivers can
+//! tell two sources of one group apart, and a flow's datagrams keep their order. Unicast copies
+//! have a socket for each destination besides: the kernel reports a receiver's ICMP error on the
+//! next send of the socket, which must not be another receiver's.
+
+use crate::sys::packet;
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use std::collections::HashMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+
+/// Sockets of a worker at most; the least recently used goes first.
+pub const MAX_SOCKETS: usize = 1024;
+/// Send buffer asked for, in bytes.
+const SEND_BUFFER: u32 = 4 << 20;
+
+/// Whose datagrams a socket sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FlowId {
+    /// The incoming source address.
+    pub source: Ipv4Addr,
+    /// The incoming source port.
+    pub source_port: u16,
+    /// The destination of unicast copies; none for all multicast copies.
+    pub unicast: Option<Ipv4Addr>,
+}
+
+struct EgressSocket {
+    socket: Socket,
+    /// The turn of the worker in which it last sent.
+    last_used: u64,
+    /// Sent nothing since the last [`EgressSockets::age`].
+    idle: bool,
+}
+
+/// The sockets of one worker.
+#[derive(Default)]
+pub struct EgressSockets {
+    by_flow: HashMap<FlowId, EgressSocket, foldhash::fast::RandomState>,
+    /// Evicted, but perhaps named by a queued send.
+    retired: Vec<Socket>,
+    evictions: u64,
+}
+
+impl EgressSockets {
+    /// The socket of a flow, made where there is none. Valid until the next [`Self::close_retired`]
+    /// at least.
+    pub fn of(&mut self, flow: FlowId, turn: u64) -> io::Result<RawFd> {
+        if let Some(entry) = self.by_flow.get_mut(&flow) {
+            entry.last_used = turn;
+            entry.idle = false;
+            return Ok(entry.socket.as_raw_fd());
+        }
+        if self.by_flow.len() >= MAX_SOCKETS {
+            self.evict();
+        }
+        let socket = open()?;
+        let fd = socket.as_raw_fd();
+        self.by_flow.insert(flow, EgressSocket { socket, last_used: turn, idle: false });
+        Ok(fd)
+    }
+
+    fn evict(&mut self) {
+        let oldest = self.by_flow.iter().min_by_key(|(_, entry)| entry.last_used);
+        if let Some(flow) = oldest.map(|(flow, _)| *flow)
+            && let Some(entry) = self.by_flow.remove(&flow)
+        {
+            self.retired.push(entry.socket);
+            self.evictions += 1;
+        }
+    }
+
+    /// Closes evicted sockets; no send may be queued on them.
+    pub fn close_retired(&mut self) {
+        self.retired.clear();
+    }
+
+    /// Closes sockets that sent nothing since the call before. No send may be queued.
+    pub fn age(&mut self) {
+        self.by_flow.retain(|_, entry| !std::mem::replace(&mut entry.idle, true));
+    }
+
+    /// Clears a flow's pending error, so that the next send is judged by itself.
+    pub fn clear_error(&self, flow: &FlowId) {
+        if let Some(entry) = self.by_flow.get(flow) {
+            packet::drain_errors(entry.socket.as_fd());
+        }
+    }
+
+    /// How many there are, and how many had to make room.
+    pub fn counts(&self) -> (usize, u64) {
+        (self.by_flow.len(), self.evictions)
+    }
+}
+
+/// A UDP socket with a port of its own that never receives.
+fn open() -> io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    let refuse_all = [libc::sock_filter { code: BPF_RET, jt: 0, jf: 0, k: 0 }];
+    packet::attach_filter(socket.as_fd(), &refuse_all)?;
+    socket.bind(&SockAddr::from(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)))?;
+    socket.set_multicast_loop_v4(false)?;
+    // Without it the kernel says "sent" of a datagram that the transmit queue refused.
+    packet::set_option(socket.as_fd(), libc::IPPROTO_IP, libc::IP_RECVERR, &1i32)?;
+    packet::set_send_buffer(socket.as_fd(), SEND_BUFFER)?;
+    Ok(socket)
+}
+
+/// `BPF_RET | BPF_K` (filter.h): accept as many bytes as `k` says; 0 = none, the packet goes.
+const BPF_RET: u16 = 0x06;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flow(n: u16, unicast: Option<Ipv4Addr>) -> FlowId {
+        FlowId { source: Ipv4Addr::new(10, 0, 0, 1), source_port: n, unicast }
+    }
+
+    fn port(sockets: &EgressSockets, flow: &FlowId) -> u16 {
+        let address = sockets.by_flow[flow].socket.local_addr().expect("bound");
+        address.as_socket_ipv4().expect("IPv4").port()
+    }
+
+    #[test]
+    fn each_source_has_a_port_of_its_own() {
+        let mut sockets = EgressSockets::default();
+        let there = Some(Ipv4Addr::new(10, 9, 9, 9));
+        for id in [flow(1, None), flow(2, None), flow(1, there)] {
+            let first = sockets.of(id, 1).expect("opens");
+            assert_eq!(sockets.of(id, 2).expect("is there"), first);
+        }
+        let mut ports =
+            [flow(1, None), flow(2, None), flow(1, there)].map(|id| port(&sockets, &id));
+        ports.sort_unstable();
+        assert!(ports[0] != 0 && ports[0] < ports[1] && ports[1] < ports[2]);
+    }
+
+    #[test]
+    fn the_table_is_bounded_and_the_least_recently_used_goes() {
+        let mut sockets = EgressSockets::default();
+        let max = u16::try_from(MAX_SOCKETS).expect("small");
+        for n in 0..max {
+            sockets.of(flow(n, None), u64::from(n)).expect("opens");
+        }
+        sockets.of(flow(0, None), 5000).expect("refreshed");
+        sockets.of(flow(max, None), 5001).expect("opens");
+        assert_eq!(sockets.counts(), (MAX_SOCKETS, 1));
+        assert!(sockets.by_flow.contains_key(&flow(0, None)));
+        assert!(!sockets.by_flow.contains_key(&flow(1, None)));
+        assert_eq!(sockets.retired.len(), 1, "still open until the flush is over");
+    }
+
+    #[test]
+    fn idle_sockets_go_after_two_agings() {
+        let mut sockets = EgressSockets::default();
+        sockets.of(flow(1, None), 1).expect("opens");
+        sockets.age();
+        assert_eq!(sockets.counts().0, 1);
+        sockets.of(flow(1, None), 2).expect("is there");
+        sockets.age();
+        assert_eq!(sockets.counts().0, 1, "it sent in between");
+        sockets.age();
+        assert_eq!(sockets.counts().0, 0);
+    }
+}

@@ -1,0 +1,118 @@
+//! The boundary between control and the packet path: ports with their descriptors, the `Fib` and
+//! requests one way; acknowledgements, reports and failures the other. Nothing else crosses it.
+
+use crate::fib::counters::{PortCounters, SlotCounters, WorkerCounters};
+use crate::fib::{Fib, OutputSlot, RuleSlot};
+use crate::types::{IfIndex, LinkLayer};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+/// A port's number, given by control, never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PortId(pub u32);
+
+/// How frames of a port look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ingress {
+    /// AF_PACKET with PACKET_VNET_HDR and PACKET_AUXDATA.
+    Packet(LinkLayer),
+    /// A bound UDP socket with UDP_GRO, IP_RECVTTL and IP_RECVTOS: the local address and port.
+    Udp(std::net::SocketAddrV4),
+}
+
+/// A bound socket that a worker shall read.
+#[derive(Debug)]
+pub struct Port {
+    /// Its number.
+    pub id: PortId,
+    /// The interface that its frames arrive on.
+    pub iif: IfIndex,
+    /// How its frames look.
+    pub ingress: Ingress,
+    /// The socket.
+    pub socket: OwnedFd,
+}
+
+/// From control to one worker.
+#[derive(Debug)]
+pub enum ToWorker {
+    /// Read this port.
+    Open(Port),
+    /// Stop reading it and close the socket.
+    Close(PortId),
+    /// Work by this table from the next batch on. Counters of the named slots start at zero: they
+    /// have new owners.
+    Publish {
+        /// The table.
+        fib: Arc<Fib>,
+        /// Rule slots with new owners.
+        reset_rules: Vec<RuleSlot>,
+        /// Output slots with new owners.
+        reset_outputs: Vec<OutputSlot>,
+    },
+    /// Send a report.
+    Collect(u64),
+    /// Close egress sockets that sent nothing since the `Age` before.
+    Age,
+    /// Drain nothing, close everything, end.
+    Stop,
+}
+
+/// From one worker to control.
+#[derive(Debug)]
+pub enum FromWorker {
+    /// The worker runs.
+    Ready {
+        /// How it does I/O.
+        tier: Tier,
+        /// Why not by a better tier.
+        reason: Option<String>,
+    },
+    /// It works by the table of this generation.
+    Programmed(u64),
+    /// A port is closed, by request or because it failed; the counters are final.
+    Closed {
+        /// Which.
+        port: PortId,
+        /// What it counted.
+        counters: Box<PortCounters>,
+        /// Why, where nobody asked for it.
+        failure: Option<String>,
+    },
+    /// The answer to `Collect`.
+    Report(Box<Report>),
+    /// The worker ended by a panic or could not start; its ports are closed.
+    Died(String),
+}
+
+/// How a worker does I/O.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tier {
+    /// io_uring with multishot recvmsg and a provided buffer ring (Linux 6.0).
+    UringMultishot,
+    /// poll, recvmmsg and sendmmsg.
+    Syscalls,
+}
+
+impl Tier {
+    /// The name in `mcrctl list-workers`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::UringMultishot => "io_uring-multishot",
+            Self::Syscalls => "syscalls",
+        }
+    }
+}
+
+/// What a worker has counted since it started.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// The request's number.
+    pub request: u64,
+    /// Open ports.
+    pub ports: Vec<(PortId, PortCounters)>,
+    /// Rules and outputs by slot.
+    pub slots: SlotCounters,
+    /// Its own doings.
+    pub worker: WorkerCounters,
+}

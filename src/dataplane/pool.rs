@@ -1,0 +1,138 @@
+//! The worker threads: started, woken, started again, stopped.
+
+use super::link::{FromWorker, Tier, ToWorker};
+use super::syscalls::SyscallBackend;
+use super::uring::UringBackend;
+use super::worker::Worker;
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use std::any::Any;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, JoinHandle};
+use tokio::sync::mpsc::UnboundedSender;
+
+/// Which tier workers may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IoChoice {
+    /// The best that works, with the reason where it is not the best there is.
+    Auto,
+    /// io_uring or nothing.
+    IoUring,
+    /// Never io_uring.
+    Syscalls,
+}
+
+struct Handle {
+    commands: Sender<ToWorker>,
+    wake: EventFd,
+    thread: JoinHandle<()>,
+}
+
+/// A fixed number of worker threads. What they say comes out at the channel given to `start`,
+/// with the worker's number.
+pub struct Pool {
+    io: IoChoice,
+    reports: UnboundedSender<(u32, FromWorker)>,
+    workers: Vec<Handle>,
+}
+
+impl Pool {
+    /// Starts `count` workers.
+    pub fn start(
+        count: u32,
+        io: IoChoice,
+        reports: UnboundedSender<(u32, FromWorker)>,
+    ) -> io::Result<Self> {
+        let workers = (0..count)
+            .map(|worker| spawn(worker, io, reports.clone()))
+            .collect::<io::Result<_>>()?;
+        Ok(Self { io, reports, workers })
+    }
+
+    /// Sends one message and wakes the worker. A worker that has died does not get it; its `Died`
+    /// says so.
+    pub fn send(&self, worker: u32, message: ToWorker) {
+        if let Some(handle) = self.workers.get(worker as usize)
+            && handle.commands.send(message).is_ok()
+        {
+            // The counter saturates only after 2^64 unread wake-ups.
+            let _ = handle.wake.write(1);
+        }
+    }
+
+    /// Starts a worker again after it has died, with nothing open and an empty table.
+    pub fn restart(&mut self, worker: u32) -> io::Result<()> {
+        let fresh = spawn(worker, self.io, self.reports.clone())?;
+        if let Some(handle) = self.workers.get_mut(worker as usize) {
+            *handle = fresh;
+        }
+        Ok(())
+    }
+
+    /// Ends all workers and waits for them.
+    pub fn stop(self) {
+        for handle in &self.workers {
+            // A worker that is gone needs no stop.
+            let _ = handle.commands.send(ToWorker::Stop);
+            let _ = handle.wake.write(1);
+        }
+        for handle in self.workers {
+            // Panics are caught inside the thread.
+            let _ = handle.thread.join();
+        }
+    }
+}
+
+fn spawn(
+    worker: u32,
+    io: IoChoice,
+    reports: UnboundedSender<(u32, FromWorker)>,
+) -> io::Result<Handle> {
+    let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+    let (commands, inbox) = channel();
+    let theirs: OwnedFd = nix::unistd::dup(&wake)?;
+    let thread = thread::Builder::new().name(format!("mcr-worker-{worker}")).spawn(move || {
+        // Nobody listens any more where the send fails: the process is ending.
+        let report = |message| {
+            let _ = reports.send((worker, message));
+        };
+        let ended = catch_unwind(AssertUnwindSafe(|| work(io, theirs, inbox, report)));
+        match ended {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => report(FromWorker::Died(error.to_string())),
+            Err(panic) => report(FromWorker::Died(format!("panic: {}", text_of(&*panic)))),
+        }
+    })?;
+    Ok(Handle { commands, wake, thread })
+}
+
+fn work(
+    io: IoChoice,
+    wake: OwnedFd,
+    inbox: Receiver<ToWorker>,
+    mut report: impl FnMut(FromWorker),
+) -> io::Result<()> {
+    let reason = match io {
+        IoChoice::Syscalls => "the configuration says dataplane.io: \"syscalls\"".to_owned(),
+        IoChoice::Auto | IoChoice::IoUring => match UringBackend::new(wake.try_clone()?) {
+            Ok(backend) => {
+                report(FromWorker::Ready { tier: Tier::UringMultishot, reason: None });
+                return Worker::new(backend, inbox, report).run();
+            }
+            Err(error) if io == IoChoice::IoUring => return Err(error),
+            Err(error) => error.to_string(),
+        },
+    };
+    report(FromWorker::Ready { tier: Tier::Syscalls, reason: Some(reason) });
+    Worker::new(SyscallBackend::new(wake), inbox, report).run()
+}
+
+fn text_of(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}

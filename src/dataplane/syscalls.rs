@@ -1,0 +1,221 @@
+//! The backend without io_uring: poll, recvmmsg, sendmmsg. Correct everywhere, a system call for
+//! each port and egress socket of a batch.
+
+use super::ancillary::{self, SEND_LEN};
+use super::backend::{
+    About, BUFFER_LEN, BUFFERS, Backend, Frame, PortEvent, PortHandle, SENDS, SendRequest,
+    SendResult, about_udp, vlan_of,
+};
+use super::decode::{FrameMeta, VNET_HEADER_LEN};
+use super::link::{Ingress, PortId};
+use crate::sys::mmsg::{self, Arena, Message, Received};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use slab::Slab;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+/// Receive errors in a row after which a port has failed.
+const MAX_ERRORS: u32 = 16;
+
+struct PortState {
+    socket: OwnedFd,
+    ingress: Ingress,
+    errors: u32,
+}
+
+/// See the module.
+pub struct SyscallBackend {
+    arena: Arena,
+    free: Vec<u32>,
+    ports: Slab<PortState>,
+    closed: Vec<PortHandle>,
+    queue: Vec<SendRequest>,
+    wake: OwnedFd,
+    exhausted: u64,
+}
+
+impl SyscallBackend {
+    /// `wake` is an eventfd that ends a `receive`.
+    pub fn new(wake: OwnedFd) -> Self {
+        Self {
+            arena: Arena::new(BUFFERS, BUFFER_LEN),
+            free: (0..u32::try_from(BUFFERS).unwrap_or(0)).rev().collect(),
+            ports: Slab::new(),
+            closed: Vec::new(),
+            queue: Vec::with_capacity(SENDS),
+            wake,
+            exhausted: 0,
+        }
+    }
+
+    /// Takes what is queued at one port.
+    fn read(&mut self, handle: PortHandle, frames: &mut Vec<Frame>, events: &mut Vec<PortEvent>) {
+        let Some(port) = self.ports.get_mut(handle.0 as usize) else { return };
+        if self.free.is_empty() {
+            self.exhausted += 1;
+            return;
+        }
+        let wanted = self.free.split_off(self.free.len().saturating_sub(mmsg::BATCH));
+        let mut used = 0;
+        let ingress = port.ingress;
+        let free = &mut self.free;
+        let outcome = mmsg::receive(port.socket.as_raw_fd(), &mut self.arena, &wanted, |got| {
+            used += 1;
+            match frame(handle, ingress, &got) {
+                Some(frame) => frames.push(frame),
+                None => free.push(got.buffer),
+            }
+        });
+        self.free.extend(&wanted[used..]);
+        match outcome {
+            Ok(_) => port.errors = 0,
+            Err(error) => match error.raw_os_error() {
+                Some(libc::EAGAIN | libc::EINTR | libc::ENETDOWN) => {}
+                Some(libc::EINVAL) => {
+                    port.errors += 1;
+                    events.push(PortEvent::Refused(handle, libc::EINVAL));
+                }
+                _ => port.errors += 1,
+            },
+        }
+        if port.errors > MAX_ERRORS {
+            self.ports.remove(handle.0 as usize);
+            events.push(PortEvent::Failed(handle, io::Error::other("receiving fails")));
+            events.push(PortEvent::Closed(handle));
+        }
+    }
+}
+
+/// Makes a frame of a received message, whose vnet header (if any) is in the buffer already.
+fn frame(port: PortHandle, ingress: Ingress, got: &Received) -> Option<Frame> {
+    let control = &got.control.0[..got.control_len];
+    let len = u32::try_from(got.len).ok()?;
+    match ingress {
+        Ingress::Packet(link_layer) => {
+            let start = u32::try_from(VNET_HEADER_LEN).ok()?;
+            let mut meta = FrameMeta::plain(link_layer);
+            meta.vlan = vlan_of(control);
+            meta.truncated = got.truncated;
+            let len = len.checked_sub(start)?;
+            Some(Frame { port, buffer: got.buffer, start, len, about: About::Packet(meta) })
+        }
+        Ingress::Udp(_) => {
+            let about = about_udp(&got.name, control, got.truncated)?;
+            Some(Frame { port, buffer: got.buffer, start: 0, len, about })
+        }
+    }
+}
+
+impl Backend for SyscallBackend {
+    fn open(&mut self, _id: PortId, socket: OwnedFd, ingress: Ingress) -> io::Result<PortHandle> {
+        let at = self.ports.insert(PortState { socket, ingress, errors: 0 });
+        Ok(PortHandle(u32::try_from(at).map_err(io::Error::other)?))
+    }
+
+    fn close(&mut self, port: PortHandle) {
+        if self.ports.try_remove(port.0 as usize).is_some() {
+            self.closed.push(port);
+        }
+    }
+
+    fn receive(
+        &mut self,
+        frames: &mut Vec<Frame>,
+        events: &mut Vec<PortEvent>,
+    ) -> io::Result<bool> {
+        if !self.closed.is_empty() {
+            events.extend(self.closed.drain(..).map(PortEvent::Closed));
+            return Ok(false);
+        }
+        let mut handles = Vec::with_capacity(self.ports.len());
+        let mut polled = Vec::with_capacity(self.ports.len() + 1);
+        polled.push(PollFd::new(self.wake.as_fd(), PollFlags::POLLIN));
+        for (at, port) in &self.ports {
+            handles.push(PortHandle(u32::try_from(at).map_err(io::Error::other)?));
+            polled.push(PollFd::new(port.socket.as_fd(), PollFlags::POLLIN));
+        }
+        match poll(&mut polled, PollTimeout::NONE) {
+            Ok(_) => {}
+            Err(nix::errno::Errno::EINTR) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
+        let woken = polled[0].any().unwrap_or(false);
+        let ready: Vec<PortHandle> = handles
+            .into_iter()
+            .zip(&polled[1..])
+            .filter(|(_, poll)| poll.any().unwrap_or(false))
+            .map(|(handle, _)| handle)
+            .collect();
+        if woken {
+            // Emptied by whoever read it before: nothing to do about a failure.
+            let _ = nix::unistd::read(&self.wake, &mut [0; 8]);
+        }
+        let first = frames.len();
+        for handle in ready {
+            self.read(handle, frames, events);
+        }
+        for frame in &mut frames[first..] {
+            if let About::Packet(meta) = &mut frame.about {
+                // The header stands at the start of the buffer; a frame too short for it was
+                // refused above.
+                meta.take_vnet_header(self.arena.buffer(frame.buffer));
+            }
+        }
+        Ok(woken)
+    }
+
+    fn buffer(&self, buffer: u32) -> &[u8] {
+        self.arena.buffer(buffer)
+    }
+
+    fn send(&mut self, request: &SendRequest) -> bool {
+        let end = request.start as usize + request.len as usize;
+        if self.queue.len() >= SENDS || self.arena.buffer(request.buffer).len() < end {
+            return false;
+        }
+        self.queue.push(*request);
+        true
+    }
+
+    fn flush(&mut self, results: &mut Vec<SendResult>) -> io::Result<()> {
+        let mut rest = &self.queue[..];
+        while let Some(first) = rest.first() {
+            let same = rest.iter().take(mmsg::BATCH).take_while(|r| r.socket == first.socket);
+            let messages: Vec<Message<'_, SEND_LEN>> = same
+                .map(|request| {
+                    let mut control = [0; SEND_LEN];
+                    ancillary::write(&request.options, &mut control);
+                    let (start, len) = (request.start as usize, request.len as usize);
+                    let payload = &self.arena.buffer(request.buffer)[start..start + len];
+                    Message { to: request.to, control, payload }
+                })
+                .collect();
+            match mmsg::send(first.socket, &messages) {
+                Ok(0) => results.push((first.tag, Err(libc::EAGAIN))),
+                Ok(count) => {
+                    results.extend(rest[..count].iter().map(|r| (r.tag, Ok(r.len))));
+                    rest = &rest[count..];
+                    continue;
+                }
+                Err(error) => {
+                    let errno = error.raw_os_error().unwrap_or(libc::EIO);
+                    if errno == libc::EINTR {
+                        continue;
+                    }
+                    results.push((first.tag, Err(errno)));
+                }
+            }
+            rest = &rest[1..];
+        }
+        self.queue.clear();
+        Ok(())
+    }
+
+    fn recycle(&mut self, frames: &[Frame]) {
+        self.free.extend(frames.iter().map(|frame| frame.buffer));
+    }
+
+    fn trouble(&self) -> (u64, u64) {
+        (self.exhausted, 0)
+    }
+}

@@ -1,0 +1,513 @@
+//! Unsafe fence B: the io_uring backend.
+//!
+//! The invariants that every unsafe block here rests on:
+//!
+//! 1. Every pointer in a submission points into memory that [`UringBackend`] owns: the buffer
+//!    pool, the send slots, or a port's boxed `msghdr`.
+//! 2. A send slot belongs to the kernel from its submission to its completion; a receive buffer
+//!    from [`pool::BufferPool::give`] to the completion that names it.
+//! 3. Drop cancels and reaps until nothing is in flight; where that fails, the memory is leaked
+//!    and never freed.
+//! 4. Descriptors are closed only after the last completion of what uses them.
+//! 5. A completion's token carries a generation; a stale one is counted and ignored.
+//! 6. What is in flight fits the completion queue: sends are bounded by [`SENDS`], receive
+//!    completions by the number of buffers, and each port and the wake-up add one.
+#![allow(unsafe_code)]
+
+mod pool;
+mod probe;
+mod slots;
+mod token;
+
+use super::backend::{
+    About, BUFFER_LEN, BUFFERS, Backend, Frame, PortEvent, PortHandle, SENDS, SendRequest,
+    SendResult, about_udp, vlan_of,
+};
+use super::decode::FrameMeta;
+use super::link::{Ingress, PortId};
+use io_uring::{IoUring, cqueue, opcode, squeue, types};
+use pool::BufferPool;
+use slab::Slab;
+use slots::SendSlots;
+use std::io;
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use token::{Kind, Token};
+
+/// The buffer group's number; one group serves all ports.
+const GROUP: u16 = 0;
+/// Submission queue entries: a full set of sends and some re-arming.
+const SUBMISSIONS: u32 = 2048;
+/// Completion queue entries (invariant 6).
+const COMPLETIONS: u32 = 8192;
+/// Room for the control data of a frame or payload.
+const CONTROL_LEN: usize = 128;
+/// Room for the source address of a payload (`struct sockaddr_in`).
+const NAME_LEN: usize = 16;
+/// Receive errors in a row, without a frame between, after which a port has failed.
+const MAX_ERRORS: u32 = 16;
+
+struct PortState {
+    socket: OwnedFd,
+    ingress: Ingress,
+    /// The kernel reads lengths from it when the receive is armed; it stays put while armed.
+    header: Box<libc::msghdr>,
+    armed: bool,
+    closing: bool,
+    errors: u32,
+}
+
+/// One completion, taken out of the ring.
+#[derive(Clone, Copy)]
+struct Completion {
+    token: u64,
+    result: i32,
+    flags: u32,
+}
+
+/// io_uring with multishot recvmsg from a shared buffer ring, and one submission for all sends of
+/// a batch.
+pub struct UringBackend {
+    /// Declared first, dropped by hand: see [`Drop`].
+    ring: ManuallyDrop<IoUring>,
+    pool: ManuallyDrop<BufferPool>,
+    slots: ManuallyDrop<SendSlots>,
+    ports: Slab<PortState>,
+    /// By place in `ports`; survives the port (invariant 5).
+    generations: Vec<u32>,
+    wake: OwnedFd,
+    wake_armed: bool,
+    rearm: Vec<PortHandle>,
+    /// Completions of receives that came in while sends were awaited.
+    parked: Vec<Completion>,
+    exhausted: u64,
+    stale: u64,
+}
+
+impl UringBackend {
+    /// Sets up a ring for the calling thread; `wake` is an eventfd that ends a `receive`. The
+    /// error says what was tried and the likely cause.
+    pub fn new(wake: OwnedFd) -> io::Result<Self> {
+        let ring = build_ring()?;
+        probe::multishot_recvmsg()?;
+        let mut pool = BufferPool::new(BUFFERS, BUFFER_LEN)?;
+        // SAFETY: the pool's entries stay mapped until the ring is gone (invariant 3).
+        unsafe { pool.register(&ring, GROUP)? };
+        pool.give_all();
+        let mut backend = Self {
+            ring: ManuallyDrop::new(ring),
+            pool: ManuallyDrop::new(pool),
+            slots: ManuallyDrop::new(SendSlots::new(SENDS)),
+            ports: Slab::new(),
+            generations: Vec::new(),
+            wake,
+            wake_armed: false,
+            rearm: Vec::new(),
+            parked: Vec::with_capacity(COMPLETIONS as usize),
+            exhausted: 0,
+            stale: 0,
+        };
+        backend.arm_wake();
+        Ok(backend)
+    }
+
+    fn push(&mut self, entry: &squeue::Entry) {
+        loop {
+            // SAFETY: callers build entries that point into memory owned by `self` (invariant 1).
+            if unsafe { self.ring.submission().push(entry) }.is_ok() {
+                return;
+            }
+            // The queue is full: the kernel takes what is there, which makes room.
+            if let Err(error) = self.ring.submit()
+                && !is_transient(&error)
+            {
+                // The ring is broken; the next submit_and_wait reports it.
+                return;
+            }
+        }
+    }
+
+    fn arm_wake(&mut self) {
+        let token = Token::new(Kind::Wake, 0, 0).encode();
+        let poll = opcode::PollAdd::new(types::Fd(self.wake.as_raw_fd()), libc::POLLIN as u32)
+            .multi(true)
+            .build()
+            .user_data(token);
+        self.push(&poll);
+        self.wake_armed = true;
+    }
+
+    fn arm(&mut self, handle: PortHandle) {
+        let Some(port) = self.ports.get_mut(handle.0 as usize) else { return };
+        if port.armed || port.closing {
+            return;
+        }
+        port.armed = true;
+        let token = Token::new(Kind::Receive, self.generations[handle.0 as usize], handle.0);
+        let receive = opcode::RecvMsgMulti::new(
+            types::Fd(port.socket.as_raw_fd()),
+            &raw const *port.header,
+            GROUP,
+        )
+        .build()
+        .user_data(token.encode());
+        self.push(&receive);
+    }
+
+    /// Moves completions out of the ring: results of sends to `results`, all others to `parked`.
+    fn reap(&mut self, results: &mut Vec<SendResult>) {
+        let Self { ring, slots, parked, stale, .. } = self;
+        for entry in ring.completion() {
+            let completion = Completion {
+                token: entry.user_data(),
+                result: entry.result(),
+                flags: entry.flags(),
+            };
+            match Token::decode(completion.token) {
+                Some(Token { kind: Kind::Send, generation, index }) => {
+                    match slots.complete(index, generation) {
+                        Some(tag) => results.push((
+                            tag,
+                            u32::try_from(completion.result).map_err(|_| -completion.result),
+                        )),
+                        None => *stale += 1,
+                    }
+                }
+                Some(_) => parked.push(completion),
+                None => *stale += 1,
+            }
+        }
+    }
+
+    fn dispatch(
+        &mut self,
+        completion: Completion,
+        frames: &mut Vec<Frame>,
+        events: &mut Vec<PortEvent>,
+    ) -> bool {
+        match Token::decode(completion.token) {
+            Some(Token { kind: Kind::Wake, .. }) => {
+                drain_eventfd(self.wake.as_raw_fd());
+                if !cqueue::more(completion.flags) {
+                    self.wake_armed = false;
+                    self.arm_wake();
+                }
+                return true;
+            }
+            Some(Token { kind: Kind::Receive, generation, index }) => {
+                if self.generations.get(index as usize) == Some(&generation)
+                    && self.ports.contains(index as usize)
+                {
+                    self.received(PortHandle(index), completion, frames, events);
+                } else {
+                    self.stale += 1;
+                    self.give_back(&completion);
+                }
+            }
+            // A cancel's own completion says nothing that the cancelled receive does not say.
+            Some(Token { kind: Kind::Cancel, .. }) => {}
+            Some(Token { kind: Kind::Send, .. }) | None => self.stale += 1,
+        }
+        false
+    }
+
+    fn give_back(&mut self, completion: &Completion) {
+        if let Some(buffer) = cqueue::buffer_select(completion.flags) {
+            self.pool.take(buffer);
+            self.pool.give(buffer);
+            self.pool.publish();
+        }
+    }
+
+    fn received(
+        &mut self,
+        handle: PortHandle,
+        completion: Completion,
+        frames: &mut Vec<Frame>,
+        events: &mut Vec<PortEvent>,
+    ) {
+        let more = cqueue::more(completion.flags);
+        let buffer = cqueue::buffer_select(completion.flags);
+        let port = &mut self.ports[handle.0 as usize];
+        port.armed = more;
+        if let (Ok(len), Some(buffer)) = (usize::try_from(completion.result), buffer) {
+            port.errors = 0;
+            self.pool.take(buffer);
+            let frame = parse(self.pool.bytes(buffer), len, port).map(|(start, len, about)| {
+                Frame { port: handle, buffer: u32::from(buffer), start, len, about }
+            });
+            match frame {
+                Some(frame) if !port.closing => frames.push(frame),
+                _ => {
+                    self.pool.give(buffer);
+                    self.pool.publish();
+                }
+            }
+        } else if completion.result < 0 {
+            self.receive_error(handle, -completion.result, events);
+        }
+        if !more {
+            self.ended(handle, events);
+        }
+    }
+
+    fn receive_error(&mut self, handle: PortHandle, errno: i32, events: &mut Vec<PortEvent>) {
+        let port = &mut self.ports[handle.0 as usize];
+        match errno {
+            libc::ENOBUFS => self.exhausted += 1,
+            // A link that went down says so once; frames come again when it is up.
+            libc::ECANCELED | libc::ENETDOWN | libc::EAGAIN | libc::EINTR => {}
+            // Before Linux 6.2 the kernel cannot describe a UDP super-frame in a vnet header.
+            libc::EINVAL if !port.closing => {
+                port.errors += 1;
+                events.push(PortEvent::Refused(handle, errno));
+            }
+            _ => port.errors += 1,
+        }
+        if port.errors > MAX_ERRORS && !port.closing {
+            port.closing = true;
+            events.push(PortEvent::Failed(handle, io::Error::from_raw_os_error(errno)));
+        }
+    }
+
+    /// A multishot receive has come to its end.
+    fn ended(&mut self, handle: PortHandle, events: &mut Vec<PortEvent>) {
+        if self.ports[handle.0 as usize].closing {
+            self.forget(handle);
+            events.push(PortEvent::Closed(handle));
+        } else {
+            self.rearm.push(handle);
+        }
+    }
+
+    /// Closes the socket and frees the place (invariant 4: nothing is armed any more).
+    fn forget(&mut self, handle: PortHandle) {
+        self.ports.remove(handle.0 as usize);
+        let generation = &mut self.generations[handle.0 as usize];
+        *generation = Token::next_generation(*generation);
+    }
+}
+
+impl Backend for UringBackend {
+    fn open(&mut self, _id: PortId, socket: OwnedFd, ingress: Ingress) -> io::Result<PortHandle> {
+        // SAFETY: msghdr is a plain C struct; all zeros is its empty value.
+        let mut header: Box<libc::msghdr> = Box::new(unsafe { std::mem::zeroed() });
+        header.msg_namelen = NAME_LEN as libc::socklen_t;
+        header.msg_controllen = CONTROL_LEN;
+        let at = self.ports.insert(PortState {
+            socket,
+            ingress,
+            header,
+            armed: false,
+            closing: false,
+            errors: 0,
+        });
+        if self.generations.len() <= at {
+            self.generations.resize(at + 1, 0);
+        }
+        let handle = PortHandle(u32::try_from(at).map_err(io::Error::other)?);
+        self.arm(handle);
+        Ok(handle)
+    }
+
+    fn close(&mut self, handle: PortHandle) {
+        let Some(port) = self.ports.get_mut(handle.0 as usize) else { return };
+        port.closing = true;
+        let receive = Token::new(Kind::Receive, self.generations[handle.0 as usize], handle.0);
+        if port.armed {
+            let cancel = opcode::AsyncCancel::new(receive.encode())
+                .build()
+                .user_data(Token::new(Kind::Cancel, 0, handle.0).encode());
+            self.push(&cancel);
+        } else {
+            // Nothing of it is in the kernel's hands. A completion of a no-op with the receive's
+            // token brings the end in the ordinary way.
+            port.armed = true;
+            let end = opcode::Nop::new().build().user_data(receive.encode());
+            self.push(&end);
+        }
+    }
+
+    fn receive(
+        &mut self,
+        frames: &mut Vec<Frame>,
+        events: &mut Vec<PortEvent>,
+    ) -> io::Result<bool> {
+        let mut rearm = std::mem::take(&mut self.rearm);
+        for handle in rearm.drain(..) {
+            self.arm(handle);
+        }
+        self.rearm = rearm;
+        if self.parked.is_empty() {
+            match self.ring.submit_and_wait(1) {
+                Ok(_) => {}
+                Err(error) if is_transient(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let mut no_sends = Vec::new();
+        self.reap(&mut no_sends);
+        let mut parked = std::mem::take(&mut self.parked);
+        let mut woken = false;
+        for completion in parked.drain(..) {
+            woken |= self.dispatch(completion, frames, events);
+        }
+        self.parked = parked;
+        Ok(woken)
+    }
+
+    fn buffer(&self, buffer: u32) -> &[u8] {
+        u16::try_from(buffer).map_or(&[], |buffer| self.pool.bytes(buffer))
+    }
+
+    fn send(&mut self, request: &SendRequest) -> bool {
+        let buffer = u16::try_from(request.buffer).unwrap_or(u16::MAX);
+        let (start, len) = (request.start as usize, request.len as usize);
+        let Some(payload) = self.pool.bytes(buffer).get(start..start + len) else {
+            return false;
+        };
+        let Some((index, generation, header)) = self.slots.fill(request, payload) else {
+            return false;
+        };
+        // MSG_DONTWAIT: the send is done or refused at submission, in submission order, and never
+        // handed to another thread; so datagrams of a flow keep their order.
+        let send = opcode::SendMsg::new(types::Fd(request.socket), header)
+            .flags(libc::MSG_DONTWAIT as u32)
+            .build()
+            .user_data(Token::new(Kind::Send, generation, index).encode());
+        self.push(&send);
+        true
+    }
+
+    fn flush(&mut self, results: &mut Vec<SendResult>) -> io::Result<()> {
+        while self.slots.in_flight() > 0 {
+            match self.ring.submit_and_wait(1) {
+                Ok(_) => {}
+                Err(error) if is_transient(&error) => {}
+                Err(error) => return Err(error),
+            }
+            self.reap(results);
+        }
+        Ok(())
+    }
+
+    fn recycle(&mut self, frames: &[Frame]) {
+        for frame in frames {
+            if let Ok(buffer) = u16::try_from(frame.buffer) {
+                self.pool.give(buffer);
+            }
+        }
+        self.pool.publish();
+    }
+
+    fn trouble(&self) -> (u64, u64) {
+        (self.exhausted, self.stale)
+    }
+}
+
+impl Drop for UringBackend {
+    fn drop(&mut self) {
+        let all = types::CancelBuilder::any();
+        let cancel = opcode::AsyncCancel2::new(all)
+            .build()
+            .user_data(Token::new(Kind::Cancel, 0, 0).encode());
+        self.push(&cancel);
+        let (mut frames, mut events, mut results) = (Vec::new(), Vec::new(), Vec::new());
+        // Bounded: a kernel that does not give things back must not hang the process.
+        for _ in 0..1000 {
+            for (_, port) in &mut self.ports {
+                port.closing = true;
+            }
+            let armed = self.wake_armed || self.ports.iter().any(|(_, port)| port.armed);
+            if !armed && self.slots.in_flight() == 0 {
+                break;
+            }
+            let timeout = types::Timespec::new().nsec(1_000_000);
+            let wait = types::SubmitArgs::new().timespec(&timeout);
+            // A timeout is an error here (ETIME); the loop's bound covers all of them.
+            let _ = self.ring.submitter().submit_with_args(1, &wait);
+            self.reap(&mut results);
+            for completion in std::mem::take(&mut self.parked) {
+                match Token::decode(completion.token) {
+                    Some(Token { kind: Kind::Wake, .. }) => {
+                        self.wake_armed = cqueue::more(completion.flags);
+                    }
+                    _ => {
+                        self.dispatch(completion, &mut frames, &mut events);
+                    }
+                }
+            }
+        }
+        let busy = self.wake_armed
+            || self.ports.iter().any(|(_, port)| port.armed)
+            || self.slots.in_flight() > 0;
+        // SAFETY: the ring is not used after this. Its memory is its own.
+        unsafe { ManuallyDrop::drop(&mut self.ring) };
+        if busy {
+            // Invariant 3: the kernel may still write there. Leak, ports included.
+            std::mem::take(&mut self.ports).into_iter().for_each(|(_, port)| {
+                std::mem::forget(port);
+            });
+            return;
+        }
+        // SAFETY: nothing is in flight, and neither is used after this.
+        unsafe {
+            ManuallyDrop::drop(&mut self.slots);
+            ManuallyDrop::drop(&mut self.pool);
+        }
+    }
+}
+
+fn build_ring() -> io::Result<IoUring> {
+    let mut best = IoUring::builder();
+    best.setup_cqsize(COMPLETIONS).setup_submit_all().setup_single_issuer().setup_defer_taskrun();
+    let mut plain = IoUring::builder();
+    plain.setup_cqsize(COMPLETIONS);
+    best.build(SUBMISSIONS).or_else(|_| plain.build(SUBMISSIONS)).map_err(|error| {
+        let cause = match error.raw_os_error() {
+            Some(libc::EPERM | libc::EACCES) => {
+                "refused: kernel.io_uring_disabled is set, or a seccomp profile forbids it"
+            }
+            Some(libc::ENOSYS) => "this kernel has no io_uring, or a seccomp profile hides it",
+            Some(libc::ENOMEM) => "out of locked memory: raise `ulimit -l`",
+            _ => "io_uring_setup failed",
+        };
+        io::Error::new(error.kind(), format!("{cause} ({error})"))
+    })
+}
+
+fn is_transient(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::EBUSY | libc::ETIME))
+}
+
+fn drain_eventfd(fd: RawFd) {
+    let mut count = 0u64;
+    // SAFETY: the pointer is to eight writable bytes. The result does not matter: a counter of
+    // zero means that somebody read it before.
+    unsafe { libc::read(fd, (&raw mut count).cast(), 8) };
+}
+
+/// Finds the frame or payload in a buffer of `len` written bytes.
+fn parse(buffer: &[u8], len: usize, port: &PortState) -> Option<(u32, u32, About)> {
+    let written = buffer.get(..len)?;
+    let message = types::RecvMsgOut::parse(written, &port.header).ok()?;
+    let truncated = message.is_payload_truncated();
+    let (data, about) = match port.ingress {
+        Ingress::Packet(link_layer) => {
+            let mut meta = FrameMeta::plain(link_layer);
+            let frame = meta.take_vnet_header(message.payload_data())?;
+            meta.vlan = vlan_of(message.control_data());
+            meta.truncated = truncated;
+            (frame, About::Packet(meta))
+        }
+        Ingress::Udp(_) => {
+            let about = about_udp(message.name_data(), message.control_data(), truncated)?;
+            (message.payload_data(), about)
+        }
+    };
+    let start = data.as_ptr() as usize - buffer.as_ptr() as usize;
+    Some((u32::try_from(start).ok()?, u32::try_from(data.len()).ok()?, about))
+}
+
+#[cfg(test)]
+mod tests;

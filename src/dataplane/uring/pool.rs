@@ -1,0 +1,163 @@
+//! Receive buffers that the kernel picks from (IORING_REGISTER_PBUF_RING, Linux 5.19).
+
+use super::probe::PAGE;
+use io_uring::IoUring;
+use io_uring::types::BufRingEntry;
+use std::io;
+use std::num::NonZeroUsize;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+/// Anonymous memory, page aligned, zeroed, unmapped on drop.
+struct Mapping {
+    start: NonNull<libc::c_void>,
+    len: NonZeroUsize,
+}
+
+impl Mapping {
+    fn new(len: usize) -> io::Result<Self> {
+        use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
+        let len =
+            NonZeroUsize::new(len.next_multiple_of(PAGE)).ok_or(io::ErrorKind::InvalidInput)?;
+        let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: a new anonymous mapping touches no memory that exists.
+        let start = unsafe { mmap_anonymous(None, len, access, MapFlags::MAP_PRIVATE) }?;
+        Ok(Self { start, len })
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: `start` and `len` are those of the mapping that `new` made; nobody else unmaps it.
+        // Failing would mean that they are not; there is nothing to do about it.
+        let _ = unsafe { nix::sys::mman::munmap(self.start, self.len.get()) };
+    }
+}
+
+// SAFETY: the mapping is plain memory owned by this value alone.
+unsafe impl Send for Mapping {}
+
+/// Buffers of equal length. A buffer is either the kernel's (given) or ours (taken).
+pub(super) struct BufferPool {
+    entries: Mapping,
+    memory: Mapping,
+    count: u16,
+    buffer_len: usize,
+    /// What we have published up to; the ring's tail.
+    tail: u16,
+    /// True where the buffer is ours (invariant 2).
+    ours: Vec<bool>,
+}
+
+impl BufferPool {
+    /// Maps `count` (a power of two up to 32,768) buffers; the pages are touched as they are used.
+    pub(super) fn new(count: usize, buffer_len: usize) -> io::Result<Self> {
+        let small = u16::try_from(count).map_err(io::Error::other)?;
+        if !small.is_power_of_two() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a power of two"));
+        }
+        Ok(Self {
+            entries: Mapping::new(count * size_of::<BufRingEntry>())?,
+            memory: Mapping::new(count * buffer_len)?,
+            count: small,
+            buffer_len,
+            tail: 0,
+            ours: vec![true; count],
+        })
+    }
+
+    /// Makes the pool known to the ring and gives it all buffers.
+    ///
+    /// # Safety
+    /// The pool must stay alive until the ring is gone or the group unregistered.
+    pub(super) unsafe fn register(&self, ring: &IoUring, group: u16) -> io::Result<()> {
+        let base = self.entries.start.as_ptr() as u64;
+        // SAFETY: the entries are mapped, page aligned and `count` long; the caller keeps them.
+        unsafe { ring.submitter().register_buf_ring_with_flags(base, self.count, group, 0) }?;
+        Ok(())
+    }
+
+    /// Notes that a completion named this buffer: it is ours.
+    pub(super) fn take(&mut self, buffer: u16) {
+        if let Some(ours) = self.ours.get_mut(usize::from(buffer)) {
+            *ours = true;
+        }
+    }
+
+    /// The bytes of a buffer that is ours; empty where it is the kernel's.
+    pub(super) fn bytes(&self, buffer: u16) -> &[u8] {
+        if self.ours.get(usize::from(buffer)) != Some(&true) {
+            return &[];
+        }
+        // SAFETY: the buffer lies in the mapping, which is initialised (zeroed by the kernel), and
+        // the kernel does not write to it while it is ours (invariant 2).
+        unsafe {
+            let start = self.memory.start.as_ptr().cast::<u8>();
+            std::slice::from_raw_parts(
+                start.add(usize::from(buffer) * self.buffer_len),
+                self.buffer_len,
+            )
+        }
+    }
+
+    /// Gives a buffer of ours to the kernel; it sees it after [`Self::publish`].
+    pub(super) fn give(&mut self, buffer: u16) {
+        match self.ours.get_mut(usize::from(buffer)) {
+            Some(ours) if *ours => *ours = false,
+            _ => return,
+        }
+        let mask = self.count - 1;
+        let base = self.entries.start.as_ptr().cast::<BufRingEntry>();
+        // SAFETY: the place lies in the mapping (masked), no other reference to it exists, and the
+        // kernel does not read it before the tail moves over it. The entry is written field by
+        // field because the first entry's last field is the tail itself.
+        unsafe {
+            let entry = &mut *base.add(usize::from(self.tail & mask));
+            let start = self.memory.start.as_ptr().cast::<u8>();
+            entry.set_addr(start.add(usize::from(buffer) * self.buffer_len) as u64);
+            entry.set_len(u32::try_from(self.buffer_len).unwrap_or(u32::MAX));
+            entry.set_bid(buffer);
+        }
+        self.tail = self.tail.wrapping_add(1);
+    }
+
+    /// Lets the kernel see the buffers given so far.
+    pub(super) fn publish(&self) {
+        let base = self.entries.start.as_ptr().cast::<BufRingEntry>();
+        // SAFETY: the tail lies in the first entry, is 2-aligned, and is written by us alone; the
+        // kernel reads it with acquire semantics, so the entries must be visible before.
+        unsafe {
+            let tail = BufRingEntry::tail(base).cast_mut();
+            AtomicU16::from_ptr(tail).store(self.tail, Ordering::Release);
+        }
+    }
+
+    /// Gives all buffers that are ours.
+    pub(super) fn give_all(&mut self) {
+        for buffer in 0..self.count {
+            self.give(buffer);
+        }
+        self.publish();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_of_the_kernel_has_no_bytes() {
+        let mut pool = BufferPool::new(4, 128).expect("maps");
+        assert_eq!(pool.bytes(1).len(), 128);
+        pool.give_all();
+        for buffer in 0..5 {
+            assert!(pool.bytes(buffer).is_empty());
+        }
+        pool.take(1);
+        assert_eq!(pool.bytes(1).len(), 128);
+        let before = pool.tail;
+        pool.give(1);
+        pool.give(1);
+        assert_eq!(pool.tail, before + 1, "given once");
+    }
+}

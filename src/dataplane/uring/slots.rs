@@ -1,0 +1,143 @@
+//! The memory of sends that are in the kernel's hands.
+
+use super::token::Token;
+use crate::dataplane::ancillary::{self, SEND_LEN};
+use crate::dataplane::backend::SendRequest;
+
+/// Control data, aligned as cmsg(3) wants it.
+#[repr(C, align(8))]
+struct Control([u8; SEND_LEN]);
+
+/// One sendmsg: header, address, vector and control data, which point to each other.
+struct Slot {
+    header: libc::msghdr,
+    vector: libc::iovec,
+    address: libc::sockaddr_in,
+    control: Control,
+    generation: u32,
+    tag: u32,
+    busy: bool,
+}
+
+/// A fixed number of slots that never move.
+pub(super) struct SendSlots {
+    slots: Box<[Slot]>,
+    free: Vec<u32>,
+}
+
+impl SendSlots {
+    pub(super) fn new(count: usize) -> Self {
+        let empty = || Slot {
+            // SAFETY: plain C structs, for which all zeros is a valid value.
+            header: unsafe { std::mem::zeroed() },
+            vector: libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 },
+            // SAFETY: as above.
+            address: unsafe { std::mem::zeroed() },
+            control: Control([0; SEND_LEN]),
+            generation: 0,
+            tag: 0,
+            busy: false,
+        };
+        let slots: Box<[Slot]> = (0..count).map(|_| empty()).collect();
+        // Lowest first, so that a small load touches few cache lines.
+        let free = (0..u32::try_from(count).unwrap_or(0)).rev().collect();
+        Self { slots, free }
+    }
+
+    /// How many are in the kernel's hands.
+    pub(super) fn in_flight(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// Prepares a slot: its place, generation and header. None where all are busy. `payload` must
+    /// stay valid until the completion (invariant 2: the caller recycles buffers after the flush).
+    pub(super) fn fill(
+        &mut self,
+        request: &SendRequest,
+        payload: &[u8],
+    ) -> Option<(u32, u32, *const libc::msghdr)> {
+        let index = self.free.pop()?;
+        let slot = &mut self.slots[index as usize];
+        slot.busy = true;
+        slot.tag = request.tag;
+        slot.address.sin_family = libc::AF_INET as libc::sa_family_t;
+        slot.address.sin_port = request.to.port().to_be();
+        slot.address.sin_addr.s_addr = u32::from_ne_bytes(request.to.ip().octets());
+        ancillary::write(&request.options, &mut slot.control.0);
+        // sendmsg only reads; iovec has no const form.
+        slot.vector.iov_base = payload.as_ptr().cast_mut().cast();
+        slot.vector.iov_len = payload.len();
+        slot.header.msg_name = (&raw mut slot.address).cast();
+        slot.header.msg_namelen = size_of::<libc::sockaddr_in>() as libc::socklen_t;
+        slot.header.msg_iov = &raw mut slot.vector;
+        slot.header.msg_iovlen = 1;
+        slot.header.msg_control = slot.control.0.as_mut_ptr().cast();
+        slot.header.msg_controllen = SEND_LEN;
+        Some((index, slot.generation, &raw const slot.header))
+    }
+
+    /// Frees a slot whose completion has come: its tag, or none where the token is stale.
+    pub(super) fn complete(&mut self, index: u32, generation: u32) -> Option<u32> {
+        let slot = self.slots.get_mut(index as usize)?;
+        if !slot.busy || slot.generation != generation {
+            return None;
+        }
+        slot.busy = false;
+        slot.generation = Token::next_generation(slot.generation);
+        self.free.push(index);
+        Some(slot.tag)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataplane::ancillary::SendOptions;
+    use proptest::prelude::*;
+    use std::net::{Ipv4Addr, SocketAddrV4};
+
+    fn request(tag: u32) -> SendRequest {
+        SendRequest {
+            socket: -1,
+            to: SocketAddrV4::new(Ipv4Addr::new(239, 1, 1, 1), 5000),
+            options: SendOptions { oif: 1, source: Ipv4Addr::UNSPECIFIED, ttl: 16, tos: 0 },
+            buffer: 0,
+            start: 0,
+            len: 4,
+            tag,
+        }
+    }
+
+    proptest! {
+        /// Against a naive model: a list of (index, generation, tag) that are in flight.
+        #[test]
+        fn slots_follow_the_model(steps in proptest::collection::vec((any::<bool>(), any::<usize>()), 1..400)) {
+            const COUNT: usize = 8;
+            let mut slots = SendSlots::new(COUNT);
+            let mut model: Vec<(u32, u32, u32)> = Vec::new();
+            let mut done: Vec<(u32, u32)> = Vec::new();
+            for (n, (fill, choice)) in steps.into_iter().enumerate() {
+                let tag = n as u32;
+                if fill {
+                    match slots.fill(&request(tag), b"data") {
+                        Some((index, generation, _)) => {
+                            prop_assert!(model.len() < COUNT);
+                            prop_assert!(model.iter().all(|&(other, _, _)| other != index));
+                            model.push((index, generation, tag));
+                        }
+                        None => prop_assert_eq!(model.len(), COUNT),
+                    }
+                } else if !model.is_empty() {
+                    let (index, generation, tag) = model.swap_remove(choice % model.len());
+                    prop_assert_eq!(slots.complete(index, generation), Some(tag));
+                    done.push((index, generation));
+                }
+                // What has completed does not complete again.
+                for &(index, generation) in &done {
+                    prop_assert_eq!(slots.complete(index, generation), None);
+                }
+                prop_assert_eq!(slots.in_flight(), model.len());
+            }
+        }
+    }
+}

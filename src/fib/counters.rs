@@ -1,0 +1,165 @@
+//! What workers count. Plain numbers: each worker has its own and sends copies when asked.
+
+use super::{OutputSlot, RuleSlot};
+use crate::types::DropReason;
+use serde::{Deserialize, Serialize};
+
+/// Named drops, indexed by [`DropReason`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DropCounts([u64; DropReason::COUNT]);
+
+impl Default for DropCounts {
+    fn default() -> Self {
+        Self([0; DropReason::COUNT])
+    }
+}
+
+impl DropCounts {
+    /// Counts `n` more.
+    #[inline]
+    pub fn add(&mut self, reason: DropReason, n: u64) {
+        self.0[reason as usize] += n;
+    }
+
+    /// How many.
+    pub fn get(&self, reason: DropReason) -> u64 {
+        self.0[reason as usize]
+    }
+
+    /// All that are not zero.
+    pub fn iter(&self) -> impl Iterator<Item = (DropReason, u64)> + '_ {
+        DropReason::ALL.iter().map(|&reason| (reason, self.get(reason))).filter(|&(_, n)| n != 0)
+    }
+
+    /// Adds another set of counts.
+    pub fn merge(&mut self, other: &Self) {
+        for (ours, theirs) in self.0.iter_mut().zip(&other.0) {
+            *ours += theirs;
+        }
+    }
+}
+
+/// One input socket: frames until decoded, datagrams from then on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortCounters {
+    /// Frames taken from the kernel.
+    pub frames: u64,
+    /// Of those, frames with several datagrams.
+    pub super_frames: u64,
+    /// Of those, frames whose UDP checksum was still to be filled in.
+    pub partial_checksums: u64,
+    /// Datagrams in the frames that could be decoded.
+    pub datagrams: u64,
+    /// Datagrams that some rule matched.
+    pub matched: u64,
+    /// Frames that could not be decoded, and datagrams that no rule got.
+    pub drops: DropCounts,
+}
+
+impl PortCounters {
+    /// Adds what another port counted.
+    pub fn merge(&mut self, other: &Self) {
+        self.frames += other.frames;
+        self.super_frames += other.super_frames;
+        self.partial_checksums += other.partial_checksums;
+        self.datagrams += other.datagrams;
+        self.matched += other.matched;
+        self.drops.merge(&other.drops);
+    }
+}
+
+/// One rule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleCounters {
+    /// Datagrams that matched.
+    pub datagrams: u64,
+    /// Their UDP payload bytes.
+    pub bytes: u64,
+}
+
+/// One output.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputCounters {
+    /// Copies to be made.
+    pub wanted: u64,
+    /// Copies that the kernel took.
+    pub sent: u64,
+    /// Their UDP payload bytes.
+    pub bytes: u64,
+    /// Copies that were not sent.
+    pub drops: DropCounts,
+}
+
+/// A worker's own doings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerCounters {
+    /// Rounds of the loop.
+    pub turns: u64,
+    /// Frames taken.
+    pub frames: u64,
+    /// Copies handed to the kernel.
+    pub sends: u64,
+    /// Sockets to send from.
+    pub egress_sockets: u32,
+    /// Egress sockets closed to make room.
+    pub egress_evictions: u64,
+    /// Times that all receive buffers were in use.
+    pub buffers_exhausted: u64,
+    /// Completions that belonged to nothing.
+    pub stale_completions: u64,
+}
+
+/// Everything that one worker counted by rule and output, by slot.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotCounters {
+    /// By [`RuleSlot`].
+    pub rules: Vec<RuleCounters>,
+    /// By [`OutputSlot`].
+    pub outputs: Vec<OutputCounters>,
+}
+
+impl SlotCounters {
+    /// Adds what another worker counted, slot by slot.
+    pub fn merge(&mut self, other: &Self) {
+        self.grow(
+            u32::try_from(other.rules.len()).unwrap_or(u32::MAX),
+            u32::try_from(other.outputs.len()).unwrap_or(u32::MAX),
+        );
+        for (ours, theirs) in self.rules.iter_mut().zip(&other.rules) {
+            ours.datagrams += theirs.datagrams;
+            ours.bytes += theirs.bytes;
+        }
+        for (ours, theirs) in self.outputs.iter_mut().zip(&other.outputs) {
+            ours.wanted += theirs.wanted;
+            ours.sent += theirs.sent;
+            ours.bytes += theirs.bytes;
+            ours.drops.merge(&theirs.drops);
+        }
+    }
+
+    /// Makes room for slots below these numbers; never shrinks.
+    pub fn grow(&mut self, rules: u32, outputs: u32) {
+        let (rules, outputs) = (rules as usize, outputs as usize);
+        if self.rules.len() < rules {
+            self.rules.resize(rules, RuleCounters::default());
+        }
+        if self.outputs.len() < outputs {
+            self.outputs.resize(outputs, OutputCounters::default());
+        }
+    }
+
+    /// Sets slots that get a new owner back to zero.
+    pub fn reset(&mut self, rules: &[RuleSlot], outputs: &[OutputSlot]) {
+        for slot in rules {
+            if let Some(counters) = self.rules.get_mut(slot.0 as usize) {
+                *counters = RuleCounters::default();
+            }
+        }
+        for slot in outputs {
+            if let Some(counters) = self.outputs.get_mut(slot.0 as usize) {
+                *counters = OutputCounters::default();
+            }
+        }
+    }
+}

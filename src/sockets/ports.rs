@@ -1,0 +1,108 @@
+//! Input sockets. Control opens them and keeps a duplicate for filter and statistics; the worker
+//! reads them.
+
+use super::filter;
+use crate::sys::packet;
+use crate::types::{IfIndex, LinkLayer};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use std::collections::BTreeSet;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::num::NonZeroU32;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// An input socket in control's hands.
+#[derive(Debug)]
+pub struct InputSocket {
+    socket: OwnedFd,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Packet(LinkLayer),
+    /// With the kernel's drop counter as it was read last.
+    Udp(u32),
+}
+
+impl InputSocket {
+    /// An AF_PACKET socket that receives the groups on one interface. Needs CAP_NET_RAW.
+    pub fn packet(
+        iif: IfIndex,
+        link_layer: LinkLayer,
+        groups: &BTreeSet<Ipv4Addr>,
+        receive_buffer: u32,
+    ) -> io::Result<Self> {
+        let socket = packet::socket().map_err(|error| {
+            let cause = match error.raw_os_error() {
+                Some(libc::EPERM | libc::EACCES) => "mcrd needs CAP_NET_RAW: run it as root",
+                _ => "cannot open an AF_PACKET socket",
+            };
+            io::Error::new(error.kind(), format!("{cause} ({error})"))
+        })?;
+        packet::set_receive_options(socket.as_fd())?;
+        packet::set_receive_buffer(socket.as_fd(), receive_buffer)?;
+        let mut input = Self { socket, kind: Kind::Packet(link_layer) };
+        // Before the socket is bound, so that nothing else ever gets in.
+        input.set_groups(groups)?;
+        packet::bind(input.socket.as_fd(), iif.0)?;
+        Ok(input)
+    }
+
+    /// A UDP socket on a unicast address and port of ours, for packets from one interface.
+    pub fn udp(
+        iif: IfIndex,
+        address: Ipv4Addr,
+        port: u16,
+        receive_buffer: u32,
+    ) -> io::Result<Self> {
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+        socket.set_nonblocking(true)?;
+        socket.bind_device_by_index_v4(NonZeroU32::new(iif.0))?;
+        packet::set_receive_buffer(socket.as_fd(), receive_buffer)?;
+        for (level, option) in [
+            (libc::SOL_UDP, libc::UDP_GRO),
+            (libc::IPPROTO_IP, libc::IP_RECVTTL),
+            (libc::IPPROTO_IP, libc::IP_RECVTOS),
+        ] {
+            packet::set_option(socket.as_fd(), level, option, &1i32)?;
+        }
+        socket.bind(&SockAddr::from(SocketAddrV4::new(address, port))).map_err(|error| {
+            let cause = match error.kind() {
+                io::ErrorKind::AddrInUse => "another program has this address and port",
+                _ => "cannot bind",
+            };
+            io::Error::new(error.kind(), format!("{address}:{port}: {cause} ({error})"))
+        })?;
+        Ok(Self { socket: socket.into(), kind: Kind::Udp(0) })
+    }
+
+    /// A duplicate for the worker: the same socket under another descriptor.
+    pub fn share(&self) -> io::Result<OwnedFd> {
+        self.socket.try_clone()
+    }
+
+    /// Lets exactly these groups in. Without effect on UDP.
+    pub fn set_groups(&mut self, groups: &BTreeSet<Ipv4Addr>) -> io::Result<()> {
+        match self.kind {
+            Kind::Packet(link_layer) => {
+                packet::attach_filter(self.socket.as_fd(), &filter::compile(link_layer, groups))
+            }
+            Kind::Udp(_) => Ok(()),
+        }
+    }
+
+    /// Frames that the kernel queued or dropped, and those it dropped, since the last call. For UDP
+    /// the kernel counts its drops only; the first number then is the drops as well.
+    pub fn take_statistics(&mut self) -> io::Result<(u64, u64)> {
+        match &mut self.kind {
+            Kind::Packet(_) => packet::take_statistics(self.socket.as_fd()),
+            Kind::Udp(before) => {
+                let now = packet::udp_drops(self.socket.as_fd())?;
+                let dropped = u64::from(now.wrapping_sub(*before));
+                *before = now;
+                Ok((dropped, dropped))
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! AF_PACKET and UDP socket options (packet(7), udp(7), ip(7)) that no crate wraps.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// PACKET_IGNORE_OUTGOING (if_packet.h): own transmissions are not looped back. Linux 4.20.
+const PACKET_IGNORE_OUTGOING: libc::c_int = 23;
+/// `SK_MEMINFO_DROPS` (sock_diag.h): packets dropped because the socket's buffer was full.
+const SK_MEMINFO_DROPS: usize = 8;
+/// `SK_MEMINFO_VARS`.
+const SK_MEMINFO_VARS: usize = 9;
+
+fn check(result: libc::c_int) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Sets a socket option whose value is a plain C value.
+pub fn set_option<T: Copy>(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: &T,
+) -> io::Result<()> {
+    // SAFETY: the kernel reads `size_of::<T>()` bytes at `value`, which is borrowed for the call.
+    check(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            (&raw const *value).cast(),
+            size_of::<T>() as libc::socklen_t,
+        )
+    })
+}
+
+/// Reads a socket option that consists of `N` unsigned ints; those the kernel does not write stay 0.
+fn get_uints<const N: usize>(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    name: libc::c_int,
+) -> io::Result<[u32; N]> {
+    let mut value = [0u32; N];
+    let mut len = size_of::<[u32; N]>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `len` bytes at `value`, which has that size.
+    check(unsafe {
+        libc::getsockopt(socket.as_raw_fd(), level, name, value.as_mut_ptr().cast(), &raw mut len)
+    })?;
+    Ok(value)
+}
+
+/// An AF_PACKET socket that receives nothing until [`bind`].
+pub fn socket() -> io::Result<OwnedFd> {
+    let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: no memory is involved.
+    let fd = unsafe { libc::socket(libc::AF_PACKET, kind, 0) };
+    check(fd)?;
+    // SAFETY: the descriptor is new and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Asks for a `virtio_net_hdr` before each frame, for auxiliary data, and not to see what is sent.
+pub fn set_receive_options(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set_option(socket, libc::SOL_PACKET, libc::PACKET_VNET_HDR, &1i32)?;
+    set_option(socket, libc::SOL_PACKET, libc::PACKET_AUXDATA, &1i32)?;
+    set_option(socket, libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, &1i32)
+}
+
+/// Binds to every protocol of one interface: frames come from now on.
+pub fn bind(socket: BorrowedFd<'_>, ifindex: u32) -> io::Result<()> {
+    // SAFETY: an all-zero sockaddr_ll is valid.
+    let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+    address.sll_family = libc::AF_PACKET as u16;
+    address.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
+    address.sll_ifindex = i32::try_from(ifindex).map_err(io::Error::other)?;
+    // SAFETY: the address is a sockaddr_ll of the stated length, borrowed for the call.
+    check(unsafe {
+        libc::bind(
+            socket.as_raw_fd(),
+            (&raw const address).cast(),
+            size_of::<libc::sockaddr_ll>() as libc::socklen_t,
+        )
+    })
+}
+
+/// Attaches a classic BPF program (SO_ATTACH_FILTER); it replaces an older one at once.
+pub fn attach_filter(socket: BorrowedFd<'_>, program: &[libc::sock_filter]) -> io::Result<()> {
+    let program = libc::sock_fprog {
+        len: u16::try_from(program.len()).map_err(io::Error::other)?,
+        filter: program.as_ptr().cast_mut(),
+    };
+    set_option(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
+}
+
+/// Frames that the kernel queued or dropped, and those it dropped, since the last call
+/// (PACKET_STATISTICS reads and clears; the first number contains the second).
+pub fn take_statistics(socket: BorrowedFd<'_>) -> io::Result<(u64, u64)> {
+    let [packets, drops] = get_uints(socket, libc::SOL_PACKET, libc::PACKET_STATISTICS)?;
+    Ok((packets.into(), drops.into()))
+}
+
+/// Datagrams that the kernel dropped at a UDP socket whose buffer was full, since it was opened
+/// (SO_MEMINFO, Linux 4.12); a 32-bit counter.
+pub fn udp_drops(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    let vars: [u32; SK_MEMINFO_VARS] = get_uints(socket, libc::SOL_SOCKET, libc::SO_MEMINFO)?;
+    Ok(vars[SK_MEMINFO_DROPS])
+}
+
+/// Enlarges a buffer: past the sysctl's limit where we may (CAP_NET_ADMIN), else up to it.
+pub fn set_receive_buffer(socket: BorrowedFd<'_>, bytes: u32) -> io::Result<()> {
+    let bytes = i32::try_from(bytes).unwrap_or(i32::MAX / 2);
+    set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &bytes)
+        .or_else(|_| set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUF, &bytes))
+}
+
+/// As [`set_receive_buffer`], for sending.
+pub fn set_send_buffer(socket: BorrowedFd<'_>, bytes: u32) -> io::Result<()> {
+    let bytes = i32::try_from(bytes).unwrap_or(i32::MAX / 2);
+    set_option(socket, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, &bytes)
+        .or_else(|_| set_option(socket, libc::SOL_SOCKET, libc::SO_SNDBUF, &bytes))
+}
+
+/// Takes all messages out of a socket's error queue (IP_RECVERR) and clears its pending error.
+pub fn drain_errors(socket: BorrowedFd<'_>) {
+    let mut byte = 0u8;
+    // Bounded: the queue is limited by the receive buffer, and new errors may come all the time.
+    for _ in 0..1024 {
+        // SAFETY: the kernel writes at most one byte at `byte`.
+        let got = unsafe {
+            libc::recv(
+                socket.as_raw_fd(),
+                (&raw mut byte).cast(),
+                1,
+                libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT,
+            )
+        };
+        if got < 0 {
+            break;
+        }
+    }
+    // SO_ERROR reads and clears; that it cannot be read says that the socket is gone.
+    let _: io::Result<[u32; 1]> = get_uints(socket, libc::SOL_SOCKET, libc::SO_ERROR);
+}
