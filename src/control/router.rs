@@ -1,5 +1,6 @@
-//! The core: one owner of everything that decides. Sans-I/O: events go in with the time, outputs
-//! come out, and `next_timeout` says when to come back.
+//! The core: one owner of everything that decides. Sans-I/O: events go in with the time,
+//! [`Router::settle`] draws the consequences, outputs come out, and `next_timeout` says when to
+//! come back.
 
 use super::event::{Event, Refusal, WorkerReport};
 use super::interfaces::Interfaces;
@@ -76,6 +77,7 @@ pub(super) struct Worker {
 #[derive(Debug)]
 pub struct Router {
     pub(super) started: Time,
+    pub(super) pid: u32,
     pub(super) interfaces: Interfaces,
     pub(super) rules: Rules,
     pub(super) ports: Ports,
@@ -93,10 +95,11 @@ pub struct Router {
 }
 
 impl Router {
-    /// A core with so many workers, no interfaces and no rules.
-    pub fn new(now: Time, workers: u32) -> Self {
+    /// A core with so many workers, no interfaces and no rules; `pid` is shown to who asks.
+    pub fn new(now: Time, workers: u32, pid: u32) -> Self {
         Self {
             started: now,
+            pid,
             interfaces: Interfaces::default(),
             rules: Rules::default(),
             ports: Ports::default(),
@@ -148,11 +151,14 @@ impl Router {
             Event::Report(report) => self.report(*report),
             Event::Timeout => self.timeout(now),
         }
-        if self.dirty {
-            self.dirty = false;
+        Ok(())
+    }
+
+    /// Draws the consequences of all events since the last call; many events cost one compilation.
+    pub fn settle(&mut self, now: Time) {
+        if std::mem::take(&mut self.dirty) {
             self.recompile(now);
         }
-        Ok(())
     }
 
     /// Adds a rule of origin `runtime`; false where it was there already.

@@ -32,7 +32,7 @@ impl Router {
     fn pong(&self, now: Time) -> Pong {
         Pong {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: std::process::id(),
+            pid: self.pid,
             uptime_seconds: now.since(self.started).as_secs(),
             generation: self.fib.generation(),
             rules: self.rules.len(),
@@ -161,7 +161,10 @@ impl Router {
                 interface: self.name_of(port.key.iif()),
                 local,
                 worker: port.worker,
-                kernel_received: port.kernel.0,
+                kernel_received: match kind {
+                    PortKind::Packet => port.kernel.0,
+                    PortKind::Udp => port.kernel.0 + port.counters.frames,
+                },
                 kernel_dropped: port.kernel.1,
                 frames: port.counters.frames,
                 super_frames: port.counters.super_frames,

@@ -90,7 +90,8 @@ pub struct PortStatus {
     pub local: Option<String>,
     /// The worker that reads it.
     pub worker: u32,
-    /// Frames that the kernel queued or dropped (PACKET_STATISTICS tp_packets; includes `kernelDropped`).
+    /// Frames that the kernel queued or dropped (PACKET_STATISTICS tp_packets; includes
+    /// `kernelDropped`). For `udp`, where the kernel counts drops only: `frames` + `kernelDropped`.
     pub kernel_received: u64,
     /// Frames that the kernel dropped because the socket's buffer was full.
     pub kernel_dropped: u64,

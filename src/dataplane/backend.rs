@@ -160,3 +160,7 @@ pub fn vlan_of(control: &[u8]) -> Option<u16> {
             (status & TP_STATUS_VLAN_VALID != 0).then_some(tci & VLAN_VID_MASK)
         })
 }
+
+#[cfg(test)]
+#[path = "backend_tests.rs"]
+mod tests;

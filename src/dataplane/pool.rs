@@ -51,15 +51,12 @@ impl Pool {
         Ok(Self { io, reports, workers })
     }
 
-    /// Sends one message and wakes the worker. A worker that has died does not get it; its `Died`
-    /// says so.
-    pub fn send(&self, worker: u32, message: ToWorker) {
-        if let Some(handle) = self.workers.get(worker as usize)
-            && handle.commands.send(message).is_ok()
-        {
-            // The counter saturates only after 2^64 unread wake-ups.
-            let _ = handle.wake.write(1);
-        }
+    /// Sends one message and wakes the worker. False where the worker has died and does not get it.
+    pub fn send(&self, worker: u32, message: ToWorker) -> bool {
+        let Some(handle) = self.workers.get(worker as usize) else { return false };
+        let sent = handle.commands.send(message).is_ok();
+        // Writing fails only at 2^64 unread wake-ups.
+        sent && handle.wake.write(1).is_ok()
     }
 
     /// Starts a worker again after it has died, with nothing open and an empty table.

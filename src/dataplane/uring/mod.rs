@@ -508,6 +508,3 @@ fn parse(buffer: &[u8], len: usize, port: &PortState) -> Option<(u32, u32, About
     let start = data.as_ptr() as usize - buffer.as_ptr() as usize;
     Some((u32::try_from(start).ok()?, u32::try_from(data.len()).ok()?, about))
 }
-
-#[cfg(test)]
-mod tests;

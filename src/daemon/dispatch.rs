@@ -1,0 +1,189 @@
+//! Does what the core asks for: sockets, memberships, messages to workers.
+
+use crate::control::PortKey;
+use crate::control::event::{Event, WorkerReport};
+use crate::control::router::Output;
+use crate::dataplane::link::{Ingress, Port, PortId, Report, ToWorker};
+use crate::dataplane::pool::Pool;
+use crate::sockets::membership::Memberships;
+use crate::sockets::ports::InputSocket;
+use crate::types::{LinkLayer, Membership};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use tracing::{debug, warn};
+
+/// Everything of the kernel's that control holds.
+pub(super) struct Sockets {
+    receive_buffer: u32,
+    inputs: BTreeMap<u32, (u32, InputSocket)>,
+    memberships: Memberships,
+    /// Workers that are not running.
+    dead: BTreeSet<u32>,
+    workers: BTreeSet<u32>,
+}
+
+impl Sockets {
+    pub(super) fn new(receive_buffer: u32, workers: u32) -> Self {
+        Self {
+            receive_buffer,
+            inputs: BTreeMap::new(),
+            memberships: Memberships::new(),
+            dead: BTreeSet::new(),
+            workers: (0..workers).collect(),
+        }
+    }
+
+    /// Does one thing; the events are what became of it.
+    pub(super) fn dispatch(&mut self, pool: &Pool, output: Output) -> Vec<Event> {
+        match output {
+            Output::OpenPort { port, worker, key, link_layer, groups } => {
+                match self.open(pool, (port, worker), key, link_layer, &groups) {
+                    Ok(()) => Vec::new(),
+                    Err(error) => {
+                        warn!(ifindex = key.iif().0, %error, "cannot open an input port");
+                        vec![Event::PortFailed { port, reason: error.to_string() }]
+                    }
+                }
+            }
+            Output::SetFilter { port, groups } => self.set_filter(pool, port, &groups),
+            Output::ClosePort { port } => self.close(pool, port),
+            Output::Publish { fib, reset_rules, reset_outputs } => {
+                debug!(generation = fib.generation(), "publishing a table");
+                self.to_all(pool, || ToWorker::Publish {
+                    fib: fib.clone(),
+                    reset_rules: reset_rules.clone(),
+                    reset_outputs: reset_outputs.clone(),
+                });
+                Vec::new()
+            }
+            Output::Memberships(wanted) => vec![self.join(&wanted)],
+            Output::InterfaceGone(index) => {
+                self.memberships.interface_gone(index);
+                Vec::new()
+            }
+        }
+    }
+
+    fn open(
+        &mut self,
+        pool: &Pool,
+        (port, worker): (u32, u32),
+        key: PortKey,
+        link_layer: LinkLayer,
+        groups: &BTreeSet<Ipv4Addr>,
+    ) -> io::Result<()> {
+        let (input, ingress) = match key {
+            PortKey::Packet(iif) => (
+                InputSocket::packet(iif, link_layer, groups, self.receive_buffer)?,
+                Ingress::Packet(link_layer),
+            ),
+            PortKey::Udp(iif, address, udp_port) => (
+                InputSocket::udp(iif, address, udp_port, self.receive_buffer)?,
+                Ingress::Udp(SocketAddrV4::new(address, udp_port)),
+            ),
+        };
+        let socket = input.share()?;
+        let open = ToWorker::Open(Port { id: PortId(port), iif: key.iif(), ingress, socket });
+        if !pool.send(worker, open) {
+            return Err(io::Error::other("its worker is not running"));
+        }
+        self.inputs.insert(port, (worker, input));
+        Ok(())
+    }
+
+    fn set_filter(&mut self, pool: &Pool, port: u32, groups: &BTreeSet<Ipv4Addr>) -> Vec<Event> {
+        let outcome = self.inputs.get_mut(&port).map(|(_, input)| input.set_groups(groups));
+        if let Some(Err(error)) = outcome {
+            // The old filter stays: new groups would be missing, so the port counts as failed.
+            warn!(port, %error, "cannot change an input port's filter");
+            let reason = format!("cannot set the filter: {error}");
+            let mut events = self.close(pool, port);
+            events.push(Event::PortFailed { port, reason });
+            return events;
+        }
+        Vec::new()
+    }
+
+    fn close(&mut self, pool: &Pool, port: u32) -> Vec<Event> {
+        let Some((worker, input)) = self.inputs.get_mut(&port) else { return Vec::new() };
+        // Nothing more comes in: what the kernel has counted by now is final.
+        if let Err(error) = input.set_groups(&BTreeSet::new()) {
+            debug!(port, %error, "cannot shut an input port's filter");
+        }
+        let events = statistics_of(port, input).into_iter().collect();
+        // A worker that is gone has closed it.
+        pool.send(*worker, ToWorker::Close(PortId(port)));
+        events
+    }
+
+    fn join(&mut self, wanted: &BTreeSet<Membership>) -> Event {
+        let failed = self.memberships.set(wanted);
+        for (membership, error) in failed.iter().take(10) {
+            let (ifindex, group) = (membership.index.0, membership.group);
+            warn!(ifindex, %group, %error, "the kernel refuses a membership");
+        }
+        Event::Memberships {
+            failed: failed.into_iter().map(|(m, error)| (m, error.to_string())).collect(),
+        }
+    }
+
+    /// A worker has let go of a port: the last statistics, and our descriptor goes too.
+    pub(super) fn closed(&mut self, port: u32) -> Option<Event> {
+        let (_, mut input) = self.inputs.remove(&port)?;
+        statistics_of(port, &mut input)
+    }
+
+    /// What the kernel counted at all ports since the last time.
+    pub(super) fn statistics(&mut self) -> Vec<Event> {
+        self.inputs
+            .iter_mut()
+            .filter_map(|(port, (_, input))| statistics_of(*port, input))
+            .collect()
+    }
+
+    /// A worker's ports are closed on its side; ours go with it.
+    pub(super) fn worker_died(&mut self, worker: u32) {
+        self.inputs.retain(|_, (owner, _)| *owner != worker);
+        self.dead.insert(worker);
+    }
+
+    /// A worker runs again.
+    pub(super) fn worker_started(&mut self, worker: u32) {
+        self.dead.remove(&worker);
+    }
+
+    /// Workers that answer.
+    pub(super) fn running(&self) -> BTreeSet<u32> {
+        self.workers.difference(&self.dead).copied().collect()
+    }
+
+    /// Sends a message to every worker that runs.
+    pub(super) fn to_all(&self, pool: &Pool, message: impl Fn() -> ToWorker) {
+        for worker in self.running() {
+            // One that has died meanwhile says so itself.
+            pool.send(worker, message());
+        }
+    }
+}
+
+fn statistics_of(port: u32, input: &mut InputSocket) -> Option<Event> {
+    match input.take_statistics() {
+        Ok((0, 0)) => None,
+        Ok((received, dropped)) => Some(Event::PortKernel { port, received, dropped }),
+        Err(error) => {
+            debug!(port, %error, "cannot read an input port's statistics");
+            None
+        }
+    }
+}
+
+/// A worker's report as the core takes it.
+pub(super) fn report_event(worker: u32, report: Report) -> Event {
+    Event::Report(Box::new(WorkerReport {
+        worker,
+        ports: report.ports.into_iter().map(|(port, counters)| (port.0, counters)).collect(),
+        slots: report.slots,
+        counters: report.worker,
+    }))
+}

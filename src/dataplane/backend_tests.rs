@@ -1,0 +1,209 @@
+//! Both backends on real sockets over loopback: the same tests for each.
+
+use super::*;
+use crate::dataplane::syscalls::SyscallBackend;
+use crate::dataplane::uring::UringBackend;
+use crate::sys::packet;
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use std::net::UdpSocket;
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::Duration;
+
+struct Bench<B> {
+    backend: B,
+    wake: EventFd,
+    frames: Vec<Frame>,
+    events: Vec<PortEvent>,
+}
+
+impl<B: Backend> Bench<B> {
+    fn new(make: impl FnOnce(OwnedFd) -> B) -> Self {
+        let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK).expect("eventfd");
+        let theirs = nix::unistd::dup(&wake).expect("dup");
+        Self { backend: make(theirs), wake, frames: Vec::new(), events: Vec::new() }
+    }
+
+    fn turn(&mut self) -> bool {
+        self.backend.receive(&mut self.frames, &mut self.events).expect("receives")
+    }
+
+    fn bytes(&self, frame: &Frame) -> &[u8] {
+        &self.backend.buffer(frame.buffer)[frame.start as usize..][..frame.len as usize]
+    }
+
+    fn recycle(&mut self) {
+        let frames = std::mem::take(&mut self.frames);
+        self.backend.recycle(&frames);
+    }
+}
+
+fn input() -> (UdpSocket, SocketAddrV4) {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("binds");
+    packet::set_option(socket.as_fd(), libc::IPPROTO_IP, libc::IP_RECVTTL, &1i32).expect("ttl");
+    packet::set_option(socket.as_fd(), libc::SOL_UDP, libc::UDP_GRO, &1i32).expect("gro");
+    let std::net::SocketAddr::V4(local) = socket.local_addr().expect("bound") else {
+        panic!("IPv4")
+    };
+    (socket, local)
+}
+
+fn open<B: Backend>(bench: &mut Bench<B>, n: u32) -> (PortHandle, SocketAddrV4) {
+    let (socket, local) = input();
+    let handle = bench.backend.open(PortId(n), socket.into(), Ingress::Udp(local)).expect("opens");
+    (handle, local)
+}
+
+/// Many more datagrams than there are buffers come in, unchanged and in order, and go out so.
+fn relays<B: Backend>(mut bench: Bench<B>) {
+    const COUNT: usize = 5 * BUFFERS;
+    let (port, local) = open(&mut bench, 1);
+    let sender = UdpSocket::bind("127.0.0.1:0").expect("binds");
+    sender.set_ttl(33).expect("ttl");
+    let sink = UdpSocket::bind("127.0.0.1:0").expect("binds");
+    sink.set_read_timeout(Some(Duration::from_secs(5))).expect("timeout");
+    let out = UdpSocket::bind("127.0.0.1:0").expect("binds");
+    let std::net::SocketAddr::V4(to) = sink.local_addr().expect("bound") else { panic!("IPv4") };
+    let options =
+        SendOptions { oif: 0, source: Ipv4Addr::LOCALHOST, ttl: 16, tos: 0 };
+    let (mut next_in, mut next_out) = (0usize, 0usize);
+    for n in 0..COUNT {
+        let payload = vec![n as u8; 4 + n % 700];
+        let mut payload = payload;
+        payload[..4].copy_from_slice(&(n as u32).to_be_bytes());
+        sender.send_to(&payload, local).expect("sends");
+        if n % 50 != 49 && n + 1 != COUNT {
+            continue;
+        }
+        while next_in <= n {
+            bench.turn();
+            let mut results = Vec::new();
+            let frames = bench.frames.clone();
+            for (tag, frame) in frames.iter().enumerate() {
+                let bytes = bench.bytes(frame);
+                assert_eq!(bytes[..4], (next_in as u32).to_be_bytes());
+                assert_eq!(bytes.len(), 4 + next_in % 700);
+                let About::Udp { source, ttl, truncated, .. } = frame.about else { panic!("UDP") };
+                assert_eq!(source.port(), sender.local_addr().expect("bound").port());
+                assert_eq!((ttl, truncated, frame.port), (33, false, port));
+                next_in += 1;
+                let request = SendRequest {
+                    socket: out.as_raw_fd(),
+                    to,
+                    options,
+                    buffer: frame.buffer,
+                    start: frame.start,
+                    len: frame.len,
+                    tag: tag as u32,
+                };
+                assert!(bench.backend.send(&request));
+            }
+            bench.backend.flush(&mut results).expect("flushes");
+            assert_eq!(results.len(), frames.len());
+            for (tag, result) in results {
+                assert_eq!(result, Ok(frames[tag as usize].len));
+            }
+            bench.recycle();
+        }
+        let mut buffer = [0u8; 2048];
+        while next_out <= n {
+            let len = sink.recv(&mut buffer).expect("arrives");
+            assert_eq!(buffer[..4], (next_out as u32).to_be_bytes());
+            assert_eq!(len, 4 + next_out % 700);
+            next_out += 1;
+        }
+    }
+    assert_eq!(bench.backend.trouble().1, 0, "no stale completion");
+}
+
+/// Ports come and go; each close ends with one event, and the port's number is free again.
+fn closes<B: Backend>(mut bench: Bench<B>) {
+    for n in 0..50 {
+        let (port, local) = open(&mut bench, n);
+        let sender = UdpSocket::bind("127.0.0.1:0").expect("binds");
+        sender.send_to(b"before", local).expect("sends");
+        while bench.frames.is_empty() {
+            bench.turn();
+        }
+        bench.recycle();
+        bench.backend.close(port);
+        while bench.events.is_empty() {
+            bench.turn();
+        }
+        bench.recycle();
+        assert!(matches!(bench.events[..], [PortEvent::Closed(handle)] if handle == port));
+        bench.events.clear();
+        // Nobody has the address any more.
+        UdpSocket::bind(local).expect("the socket is closed");
+    }
+    assert_eq!(bench.backend.trouble().1, 0, "no stale completion");
+}
+
+fn wakes<B: Backend>(mut bench: Bench<B>) {
+    for _ in 0..3 {
+        bench.wake.write(1).expect("wakes");
+        while !bench.turn() {}
+    }
+}
+
+/// What cannot be sent says why; what is sent after it is not touched by it.
+fn refuses<B: Backend>(mut bench: Bench<B>) {
+    let (_, local) = open(&mut bench, 1);
+    let sender = UdpSocket::bind("127.0.0.1:0").expect("binds");
+    sender.send_to(&[7; 1000], local).expect("sends");
+    while bench.frames.is_empty() {
+        bench.turn();
+    }
+    let frame = bench.frames[0];
+    let out = UdpSocket::bind("127.0.0.1:0").expect("binds");
+    let request = |oif, len, tag| SendRequest {
+        socket: out.as_raw_fd(),
+        to: local,
+        options: SendOptions { oif, source: Ipv4Addr::UNSPECIFIED, ttl: 16, tos: 0 },
+        buffer: frame.buffer,
+        start: frame.start,
+        len,
+        tag,
+    };
+    assert!(bench.backend.send(&request(0, 1000, 0)));
+    assert!(bench.backend.send(&request(999_999, 1000, 1)));
+    assert!(bench.backend.send(&request(0, 10, 2)));
+    let too_long = u32::try_from(BUFFER_LEN).expect("small") + 1;
+    assert!(!bench.backend.send(&request(0, too_long, 3)));
+    let mut results = Vec::new();
+    bench.backend.flush(&mut results).expect("flushes");
+    results.sort_unstable();
+    assert_eq!(results.len(), 3);
+    assert_eq!(results[0], (0, Ok(1000)));
+    assert!(matches!(results[1], (1, Err(libc::ENODEV | libc::ENXIO | libc::ENETUNREACH))), "{results:?}");
+    assert_eq!(results[2], (2, Ok(10)));
+    bench.recycle();
+}
+
+/// Dropped while receives are armed and data is queued: nothing hangs, the sockets are closed.
+fn drops_while_armed<B: Backend>(mut bench: Bench<B>) {
+    let locals: Vec<SocketAddrV4> = (0..8).map(|n| open(&mut bench, n).1).collect();
+    bench.wake.write(1).expect("wakes");
+    while !bench.turn() {}
+    drop(bench);
+    for local in locals {
+        UdpSocket::bind(local).expect("the socket is closed");
+    }
+}
+
+macro_rules! for_both {
+    ($($name:ident)+) => {
+        mod uring {
+            use super::*;
+            fn bench() -> Bench<UringBackend> {
+                Bench::new(|wake| UringBackend::new(wake).expect("io_uring works here"))
+            }
+            $(#[test] fn $name() { super::$name(bench()); })+
+        }
+        mod syscalls {
+            use super::*;
+            $(#[test] fn $name() { super::$name(Bench::new(SyscallBackend::new)); })+
+        }
+    };
+}
+
+for_both!(relays closes wakes refuses drops_while_armed);
