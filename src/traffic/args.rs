@@ -21,7 +21,8 @@ pub struct Cli {
 const OLD_FORM: &str = "Without a subcommand, mcrgen sends:
   mcrgen --interface 10.0.0.1 --group 239.1.1.1 --port 5000 --rate 1000 --size 1200 --count 5000
 
-Exit codes: 0 it ran (recv --check: and nothing was wrong), 1 it could not run, 2 wrong usage.";
+Exit codes: 0 it ran; 1 it could not run, send could send nothing, or recv --check found something
+wrong; 2 wrong usage.";
 
 const SEND_HELP: &str = "Each datagram carries, big-endian: \"MCRG\", version (1 byte), reserved (1), \
 payload length (2), stream id (4), index of the group (4), sequence (8), send time in ns (8), \
@@ -110,7 +111,7 @@ pub struct SendArgs {
     #[arg(long)]
     pub gso: bool,
     /// Random lengths of trains: datagrams of one size to one group, back to back
-    /// [default: 1-64 with --gso, else 1-1]
+    /// [default: 1-64 with --gso, else 1-1]. With --gso a train is cut where it would pass 65,507 bytes
     #[arg(long, value_name = "MIN-MAX")]
     pub train: Option<Span>,
     /// Seed of sizes, train lengths and bodies
