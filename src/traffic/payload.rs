@@ -79,9 +79,11 @@ pub fn encode(header: &Header, seed: u64, payload: &mut [u8]) -> Result<(), Leng
     payload[24..32].copy_from_slice(&header.sent_at.to_be_bytes());
     let flow = u64::from(header.stream) << 32 | u64::from(header.index);
     let mut random = SplitMix64::new(mix(seed ^ mix(flow)) ^ header.sequence);
-    for chunk in payload[HEADER_LEN..].chunks_mut(8) {
-        chunk.copy_from_slice(&random.next_u64().to_be_bytes()[..chunk.len()]);
+    let (words, rest) = payload[HEADER_LEN..].as_chunks_mut::<8>();
+    for word in words {
+        *word = random.next_u64().to_be_bytes();
     }
+    rest.copy_from_slice(&random.next_u64().to_be_bytes()[..rest.len()]);
     let sum = checksum(MAGIC, payload);
     payload[CHECKSUM_AT..HEADER_LEN].copy_from_slice(&sum.to_be_bytes());
     Ok(())
@@ -128,11 +130,10 @@ fn checksum(magic: [u8; 4], payload: &[u8]) -> u64 {
     for word in payload[8..CHECKSUM_AT].chunks_exact(8) {
         sum = absorb(sum, u64_at(word, 0));
     }
-    let mut words = payload[HEADER_LEN..].chunks_exact(8);
-    for word in &mut words {
-        sum = absorb(sum, u64_at(word, 0));
+    let (words, rest) = payload[HEADER_LEN..].as_chunks::<8>();
+    for word in words {
+        sum = absorb(sum, u64::from_be_bytes(*word));
     }
-    let rest = words.remainder();
     if !rest.is_empty() {
         let mut last = [0; 8];
         last[..rest.len()].copy_from_slice(rest);
