@@ -3,4 +3,8 @@
 #![allow(unsafe_code)]
 
 pub mod mmsg;
+pub mod multicast;
 pub mod packet;
+#[cfg(test)]
+pub mod test_namespace;
+pub mod udp;
