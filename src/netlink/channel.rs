@@ -277,14 +277,19 @@ mod tests {
         assert_eq!(taken(&one, false).0, ["entry"]);
         let stale = message(libc::RTM_DELLINK, 0, 4, &GONE);
         assert!(taken(&stale, false).0.is_empty(), "an answer to an earlier dump");
-        let last = [message(libc::RTM_DELLINK, NLM_F_DUMP_INTR, 5, &GONE), message(NLMSG_DONE, 0, 5, &[0; 4])];
+        let last = [
+            message(libc::RTM_DELLINK, NLM_F_DUMP_INTR, 5, &GONE),
+            message(NLMSG_DONE, 0, 5, &[0; 4]),
+        ];
         assert_eq!(taken(&last.concat(), false).0, ["interrupted", "entry", "done"]);
     }
 
     #[test]
     fn errors_and_overruns_are_losses() {
         let refused = message(NLMSG_ERROR, 0, 5, &(-libc::EPERM).to_ne_bytes());
-        assert!(matches!(taken(&refused, false).1, Err(Loss::Io(e)) if e.raw_os_error() == Some(libc::EPERM)));
+        assert!(
+            matches!(taken(&refused, false).1, Err(Loss::Io(e)) if e.raw_os_error() == Some(libc::EPERM))
+        );
         let failed = message(NLMSG_DONE, 0, 5, &(-libc::ENOMEM).to_ne_bytes());
         assert!(matches!(taken(&failed, false).1, Err(Loss::Io(_))));
         assert!(matches!(taken(&message(NLMSG_OVERRUN, 0, 0, &[]), true).1, Err(Loss::Overflow)));
@@ -292,7 +297,8 @@ mod tests {
 
     #[test]
     fn a_datagram_cut_anywhere_is_a_loss_or_whole() {
-        let both = [message(libc::RTM_DELLINK, 0, 0, &GONE), message(libc::RTM_DELLINK, 0, 0, &GONE)];
+        let both =
+            [message(libc::RTM_DELLINK, 0, 0, &GONE), message(libc::RTM_DELLINK, 0, 0, &GONE)];
         let both = both.concat();
         for end in 0..both.len() {
             let (names, result) = taken(&both[..end], true);

@@ -1,1 +1,3 @@
 //! L4, sockets that control opens: upstream memberships and input ports.
+
+pub mod membership;

@@ -35,11 +35,7 @@ pub(crate) fn run_async<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send)
 /// `ip ARGUMENTS` in this thread's namespace, which a child process inherits.
 pub(crate) fn ip(arguments: &str) {
     let output = Command::new("ip").args(arguments.split_whitespace()).output().expect("ip runs");
-    assert!(
-        output.status.success(),
-        "ip {arguments}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// Many lines of `ip` in one process, given as its batch input.
