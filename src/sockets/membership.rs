@@ -81,7 +81,8 @@ impl Memberships {
     pub fn set(&mut self, wanted: &BTreeSet<Membership>) -> Vec<(Membership, io::Error)> {
         let unwanted: Vec<Membership> =
             self.joined.keys().filter(|joined| !wanted.contains(joined)).copied().collect();
-        for membership in unwanted {
+        // The kernel's list of an interface's groups is linear and begins with the newest.
+        for membership in unwanted.into_iter().rev() {
             self.leave(membership);
         }
         let mut failed = Vec::new();

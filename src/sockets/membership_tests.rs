@@ -134,10 +134,13 @@ fn an_interface_returns_with_another_index() {
         let mut index = veth();
         let mut memberships = Memberships::new();
         for round in 0..5 {
-            let ssm = Ipv4Addr::new(232, 1, 1, 1);
+            // `mcfilter` shows nothing of an interface whose newest group has no source list:
+            // this one sorts, and so is joined, last.
+            let ssm = Ipv4Addr::new(239, 200, 1, 1);
             let wanted = (0..50).map(|n| any(index, group(n)));
             set(&mut memberships, wanted.chain((1..=25).map(|n| from(index, ssm, n))));
-            assert!(kernel_has(group(49)) && included(ssm) == 25, "round {round}");
+            assert!(kernel_has(group(49)), "round {round}: {}", proc_net("igmp"));
+            assert_eq!(included(ssm), 25, "round {round}: {}", proc_net("mcfilter"));
             let ours: Vec<String> = memberships
                 .shards
                 .iter()
