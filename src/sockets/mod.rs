@@ -1,4 +1,5 @@
 //! L4, sockets that control opens: upstream memberships and input ports.
 
 pub mod filter;
+pub mod membership;
 pub mod ports;

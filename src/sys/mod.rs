@@ -6,5 +6,5 @@ pub mod mmsg;
 pub mod multicast;
 pub mod packet;
 #[cfg(test)]
-pub mod test_namespace;
+pub(crate) mod test_namespace;
 pub mod udp;
