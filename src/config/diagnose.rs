@@ -123,8 +123,12 @@ impl Findings {
     /// `path` is too wrong to go on with; told even though its parts were told before.
     pub(super) fn report_more(&mut self, path: &Path, message: &str) {
         self.broken.insert(path.canonical());
-        let finding =
-            Finding { path: path.clone(), point: Point::Key, offset: None, message: message.to_owned() };
+        let finding = Finding {
+            path: path.clone(),
+            point: Point::Key,
+            offset: None,
+            message: message.to_owned(),
+        };
         self.list.push(finding);
     }
 
@@ -247,10 +251,7 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 /// The known word that was probably meant by `word`, if one is near enough.
-pub(super) fn nearest<'k>(
-    word: &str,
-    known: impl IntoIterator<Item = &'k str>,
-) -> Option<&'k str> {
+pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let word = word.to_lowercase();
     let budget = (word.chars().count() / 3).clamp(1, 3);
     known
@@ -276,9 +277,8 @@ fn edits(a: &str, b: &str) -> usize {
                 i + j
             } else {
                 let same = usize::from(a[i - 1] != b[j - 1]);
-                let mut best = (cost[at - width] + 1)
-                    .min(cost[at - 1] + 1)
-                    .min(cost[at - width - 1] + same);
+                let mut best =
+                    (cost[at - width] + 1).min(cost[at - 1] + 1).min(cost[at - width - 1] + same);
                 if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
                     best = best.min(cost[at - 2 * width - 2] + 1);
                 }

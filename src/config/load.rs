@@ -105,7 +105,8 @@ fn decode<'b>(source: &str, bytes: &'b [u8]) -> Result<&'b str, Diagnostics> {
 /// The text without a byte order mark, if it is not too long.
 fn admit<'t>(source: &str, text: &'t str) -> Result<&'t str, Diagnostics> {
     if text.len() > syntax::MAX_BYTES {
-        let message = format!("is larger than {} MiB, and that is the most", syntax::MAX_BYTES >> 20);
+        let message =
+            format!("is larger than {} MiB, and that is the most", syntax::MAX_BYTES >> 20);
         return Err(Diagnostics::one(source, Diagnostic::of_whole(message)));
     }
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))

@@ -86,7 +86,8 @@ impl<'t> Tokens<'t> {
     fn skip_blank(&mut self) -> Option<usize> {
         loop {
             let rest = self.rest();
-            let blank = rest.len() - rest.trim_start_matches(json5::char::is_json5_whitespace).len();
+            let blank =
+                rest.len() - rest.trim_start_matches(json5::char::is_json5_whitespace).len();
             self.at += blank;
             let rest = self.rest();
             if let Some(comment) = rest.strip_prefix("//") {
@@ -217,7 +218,11 @@ pub(super) fn check_brackets(text: &str) -> Option<TextProblem> {
     open.pop().map(|(offset, opened)| TextProblem {
         offset,
         sound: text.len(),
-        message: format!("this '{}' is never closed: '{}' is missing", opened as char, closing(opened)),
+        message: format!(
+            "this '{}' is never closed: '{}' is missing",
+            opened as char,
+            closing(opened)
+        ),
     })
 }
 

@@ -101,10 +101,12 @@ fn report_and_prune(
                     .is_some_and(|o| o.keys().any(|k| camel_case(k) == meant));
                 if let Some(parent) = full.parent().filter(|_| !given) {
                     findings.silence(&parent.key(meant));
+                    silence_others(&parent, meant, findings);
                 }
             }
             None => {
-                findings.report_key(&full, format!("unknown key; known here: {}", known.join(", ")));
+                findings
+                    .report_key(&full, format!("unknown key; known here: {}", known.join(", ")));
             }
         }
         return prune(value, path);
@@ -122,7 +124,26 @@ fn report_and_prune(
     }
     let found = descend(value, path.segments()).cloned().unwrap_or(Value::Null);
     findings.report(&full, wording::rewrite(message, &full, &found));
+    if let (Some(Segment::Key(key)), Some(parent)) = (path.segments().last(), full.parent()) {
+        silence_others(&parent, key, findings);
+    }
     prune(value, path)
+}
+
+/// What is not missing where `key` was given, though wrongly.
+fn silence_others(object: &Path, key: &str, findings: &mut Findings) {
+    let others: &[&str] = match key {
+        "interfaces" => &["interface"],
+        "groups" => &["group"],
+        "ports" => &["port"],
+        "sources" => &["source"],
+        // Without its address, an output looks like a multicast one.
+        "address" => &["group", "interface"],
+        _ => &[],
+    };
+    for other in others {
+        findings.silence(&object.key(other));
+    }
 }
 
 /// The value at a path.

@@ -56,13 +56,17 @@ fn output_spec(output: &Output) -> OutputSpec {
 /// What is wrong and what would be right.
 pub fn parse_output(text: &str) -> Result<OutputSpec, String> {
     let wrong = |what: String| {
-        format!("output {}: {what}; write ADDRESS:PORT:INTERFACE, such as 239.2.2.2:6000:eth1", quoted(text))
+        format!(
+            "output {}: {what}; write ADDRESS:PORT:INTERFACE, such as 239.2.2.2:6000:eth1",
+            quoted(text)
+        )
     };
     let (address, rest) = if text.starts_with('[') {
         let end = text.find(']').ok_or_else(|| wrong("']' is missing".to_owned()))?;
         let (inside, rest) = text.split_at(end + 1);
-        let address = address::bracketed(inside)
-            .ok_or_else(|| wrong(format!("{} is not an IPv6 address in brackets", quoted(inside))))?;
+        let address = address::bracketed(inside).ok_or_else(|| {
+            wrong(format!("{} is not an IPv6 address in brackets", quoted(inside)))
+        })?;
         let rest = match rest.strip_prefix(':') {
             None if rest.is_empty() => None,
             None => return Err(wrong("':' is missing after ']'".to_owned())),

@@ -73,7 +73,11 @@ fn explain(text: &str, error: &json5::Error) -> TextProblem {
     let piece = piece_at(text, offset);
     let before = if piece.is_empty() { "the end".to_owned() } else { quoted(piece) };
     let message = match error.code() {
-        Some(ErrorCode::ExpectedComma | ErrorCode::ExpectedClosingBrace | ErrorCode::ExpectedClosingBracket) => {
+        Some(
+            ErrorCode::ExpectedComma
+            | ErrorCode::ExpectedClosingBrace
+            | ErrorCode::ExpectedClosingBracket,
+        ) => {
             format!("expected ',' before {before}: is a comma missing after what stands before it?")
         }
         Some(ErrorCode::ExpectedColon) => format!(

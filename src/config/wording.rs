@@ -35,7 +35,8 @@ pub(super) fn rewrite(message: &str, path: &Path, found: &Value) -> String {
     if message.starts_with("unknown variant") {
         let known = backticked(message);
         let meant = found.as_str().and_then(|word| nearest(word, known.iter().map(String::as_str)));
-        let hint = meant.map_or(String::new(), |meant| format!("; did you mean {}?", quoted(meant)));
+        let hint =
+            meant.map_or(String::new(), |meant| format!("; did you mean {}?", quoted(meant)));
         let list: Vec<String> = known.iter().map(|word| quoted(word)).collect();
         return format!("must be {}, not {}{hint}", one_of(&list), shown(found));
     }
@@ -69,7 +70,9 @@ fn right(expected: &str, key: &str) -> String {
         ("u32", _) => number("from 0 to 4294967295"),
         ("u64", _) => number("of 0 or more"),
         ("a boolean", _) => "true or false".to_owned(),
-        ("a string", "group" | "groups") => "an address in quotes, such as \"239.1.1.1\"".to_owned(),
+        ("a string", "group" | "groups") => {
+            "an address in quotes, such as \"239.1.1.1\"".to_owned()
+        }
         ("a string", "address" | "source" | "include" | "exclude") => {
             "an address in quotes, such as \"10.0.0.9\"".to_owned()
         }

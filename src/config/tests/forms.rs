@@ -97,7 +97,8 @@ fn unicast_as_group_is_an_address() {
 #[test]
 fn positions_with_odd_line_ends() {
     for end in ["\n", "\r\n", "\r"] {
-        let text = ["{", "  // é ü", "  log: {", "    /* ß */ level: 'loud',", "  },", "}"].join(end);
+        let text =
+            ["{", "  // é ü", "  log: {", "    /* ß */ level: 'loud',", "  },", "}"].join(end);
         for text in [text.clone(), format!("\u{feff}{text}")] {
             let found = mistakes(&text);
             assert_eq!((found[0].line, found[0].column), (Some(4), Some(20)), "{text:?}");
@@ -105,7 +106,7 @@ fn positions_with_odd_line_ends() {
     }
     // A line that goes on in a string counts.
     let found = mistakes("{ control: { group: 'a\\\nb', socket: '/x', sokcet: 5 } }");
-    assert_eq!((found[0].line, found[0].column), (Some(2), Some(18)));
+    assert_eq!((found[0].line, found[0].column), (Some(2), Some(19)));
     assert_eq!(found[0].path, "control.sokcet");
     // A key with escapes is the key that it spells.
     let found = mistakes("{ log: {\n 'l\\u0065vel': 'loud' } }");
@@ -180,7 +181,9 @@ fn a_spec_is_checked_without_a_text() {
         .map(ToString::to_string)
         .collect();
     assert!(told[0].starts_with("input: is missing"), "{told:?}");
-    assert!(told.contains(&"outputs[0].port: must be a whole number from 1 to 65535, not 0".into()));
+    assert!(
+        told.contains(&"outputs[0].port: must be a whole number from 1 to 65535, not 0".into())
+    );
     let many = vec![v1::OutputSpec::default(); 257];
     let spec = v1::RuleSpec { outputs: many, ..spec };
     let told = rule_from_spec(&spec, Origin::Crd).expect_err("too many outputs");

@@ -35,11 +35,6 @@ fn mistakes(text: &str) -> Vec<Diagnostic> {
 fn assert_mistake(text: &str, line: u32, path: &str, fragment: &str) {
     let found = mistakes(text);
     assert_eq!(found.len(), 1, "{text}\n{found:#?}");
-    assert_eq!(
-        (found[0].line, found[0].path.as_str()),
-        (Some(line), path),
-        "{text}\n{}",
-        found[0]
-    );
+    assert_eq!((found[0].line, found[0].path.as_str()), (Some(line), path), "{text}\n{}", found[0]);
     assert!(found[0].message.contains(fragment), "{text}\n{}\nlacks {fragment}", found[0]);
 }

@@ -84,7 +84,8 @@ fn rule() -> impl Strategy<Value = Rule> {
                 .map(|(index, (mut output, name))| {
                     output.name = name.map(|name| format!("{index}{name}"));
                     // What is unchanged stays a group only where a group comes in.
-                    if !is_multicast(input.destination) && output.destination == Destination::Unchanged
+                    if !is_multicast(input.destination)
+                        && output.destination == Destination::Unchanged
                     {
                         output.destination = Destination::Address([239, 255, 0, 1].into());
                     }

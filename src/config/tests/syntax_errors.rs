@@ -10,8 +10,16 @@ fn have_one_message_with_a_hint() {
         ("", 1, "there is no configuration; the smallest one is { rules: [] }"),
         ("// only a comment\n", 1, "there is no configuration"),
         ("{\n  version: 1\n  rules: []\n}", 3, "expected ',' before \"rules\""),
-        ("{\n  rules: [\n    { name: \"a\" }\n    { name: \"b\" }\n  ]\n}", 4, "expected ',' before \"{\""),
-        ("{\n  rules: [\n    { name: \"a\",\n  ]\n}", 4, "']' found, but the '{' of line 3 is still open: close it with '}' first"),
+        (
+            "{\n  rules: [\n    { name: \"a\" }\n    { name: \"b\" }\n  ]\n}",
+            4,
+            "expected ',' before \"{\"",
+        ),
+        (
+            "{\n  rules: [\n    { name: \"a\",\n  ]\n}",
+            4,
+            "']' found, but the '{' of line 3 is still open: close it with '}' first",
+        ),
         ("{\n  rules: [\n    { name: \"a\" },\n", 2, "this '[' is never closed: ']' is missing"),
         ("{\n  rules: []\n", 1, "this '{' is never closed: '}' is missing"),
         ("{ rules: [] }\n}", 2, "'}' without an opening bracket; remove it"),
@@ -47,7 +55,8 @@ fn nesting_is_bounded() {
     }
     // Brackets in strings and comments do not nest.
     let brackets = "[".repeat(1000);
-    let text = format!("{{ /* {brackets} */ rules: [], // {brackets}\n log: {{ level: '{brackets}' }} }}");
+    let text =
+        format!("{{ /* {brackets} */ rules: [], // {brackets}\n log: {{ level: '{brackets}' }} }}");
     assert_mistake(&text, 2, "log.level", "must be \"error\"");
 }
 
@@ -68,7 +77,9 @@ fn files_that_cannot_be_read() {
 
 #[test]
 fn requests_that_are_garbage() {
-    for garbage in [&b""[..], b"\xff\xfe\x00", b"GET / HTTP/1.1\r\n", b"null", b"[]", b"\"x\"", b"{"] {
+    for garbage in
+        [&b""[..], b"\xff\xfe\x00", b"GET / HTTP/1.1\r\n", b"null", b"[]", b"\"x\"", b"{"]
+    {
         let error = rule_from_json(garbage, Origin::Runtime).expect_err("garbage");
         assert!(!error.list.is_empty());
         assert_eq!(error.source, "request");

@@ -75,7 +75,7 @@ pub enum Io {
     #[default]
     Auto,
     /// io_uring, or not at all.
-    #[serde(alias = "io_uring", alias = "ioUring")]
+    #[serde(alias = "io_uring")]
     IoUring,
     /// recvmmsg and sendmmsg.
     Syscalls,

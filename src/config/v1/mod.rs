@@ -22,9 +22,7 @@ pub use protocols::{
     SptSwitchover, StaticRp,
 };
 pub use rate::BitRate;
-pub use rule::{
-    Health, InputSpec, Join, LinkLocal, PortRange, Protocol, RuleSpec, SourceFilter,
-};
+pub use rule::{Health, InputSpec, Join, LinkLocal, PortRange, Protocol, RuleSpec, SourceFilter};
 pub use union::{
     Dscp, DscpMode, DscpObject, OutputSource, OutputSourceMode, OutputSourceObject, Ttl, TtlMode,
     TtlObject, Vlan, VlanMode, VlanObject,

@@ -127,7 +127,7 @@ pub enum Join {
     /// As long as the rule is there.
     Always,
     /// While an output has members.
-    #[serde(alias = "on_demand", alias = "onDemand")]
+    #[serde(alias = "on_demand")]
     OnDemand,
     /// Never: something else asks for it.
     Never,

@@ -46,8 +46,7 @@ impl<'de, T: Union> Visitor<'de> for UnionVisitor<T> {
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<T, E> {
-        T::from_number(number)
-            .ok_or_else(|| E::invalid_value(Unexpected::Unsigned(number), &self))
+        T::from_number(number).ok_or_else(|| E::invalid_value(Unexpected::Unsigned(number), &self))
     }
 
     fn visit_str<E: Error>(self, word: &str) -> Result<T, E> {
@@ -56,7 +55,8 @@ impl<'de, T: Union> Visitor<'de> for UnionVisitor<T> {
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
         let object = T::Object::deserialize(MapAccessDeserializer::new(map))?;
-        T::from_object(object).map_err(|expected| A::Error::invalid_value(Unexpected::Map, &expected))
+        T::from_object(object)
+            .map_err(|expected| A::Error::invalid_value(Unexpected::Map, &expected))
     }
 }
 

@@ -66,8 +66,7 @@ pub(crate) fn bracketed(text: &str) -> Option<Ipv6Addr> {
 
 fn looks_padded(text: &str) -> bool {
     let parts: Vec<&str> = text.split('.').collect();
-    parts.len() == 4
-        && parts.iter().all(|p| (1..=3).contains(&p.len()) && p.parse::<u8>().is_ok())
+    parts.len() == 4 && parts.iter().all(|p| (1..=3).contains(&p.len()) && p.parse::<u8>().is_ok())
 }
 
 /// An address that can be forwarded.

@@ -40,7 +40,8 @@ pub(super) fn rules(specs: &[v1::RuleSpec], findings: &mut Findings) -> Vec<Rule
             && !same_name
         {
             if spec.id.is_some() {
-                let message = format!("{} is the id of rules[{first}] already", quoted(rule.id.as_str()));
+                let message =
+                    format!("{} is the id of rules[{first}] already", quoted(rule.id.as_str()));
                 findings.report(&at.key("id"), message);
             } else {
                 findings.report(

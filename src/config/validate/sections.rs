@@ -3,7 +3,7 @@
 use super::super::diagnose::{Findings, quoted};
 use super::super::path::Path;
 use super::super::settings::{
-    BUFFER_BYTES, ControlSettings, Dataplane, DEFAULT_RECEIVE_BUFFER_BYTES, LogSettings,
+    BUFFER_BYTES, ControlSettings, DEFAULT_RECEIVE_BUFFER_BYTES, Dataplane, LogSettings,
 };
 use super::super::v1::{ControlSpec, DataplaneSpec, File, Sched};
 use super::{only_default, unsupported};
@@ -21,7 +21,8 @@ pub(crate) struct Sections {
 pub(crate) fn sections(file: &File, findings: &mut Findings) -> Sections {
     let at = Path::root();
     if let Some(version) = file.version.filter(|version| *version != 1) {
-        let message = format!("must be 1, not {version}: this program reads version 1 of the format");
+        let message =
+            format!("must be 1, not {version}: this program reads version 1 of the format");
         findings.report(&at.key("version"), message);
     }
     let File { pinning, igmp, pim, msdp, metrics, .. } = file;
@@ -29,7 +30,12 @@ pub(crate) fn sections(file: &File, findings: &mut Findings) -> Sections {
     unsupported(igmp.as_ref().is_some_and(|s| *s != Default::default()), "igmp", &at, findings);
     unsupported(pim.as_ref().is_some_and(|s| *s != Default::default()), "pim", &at, findings);
     unsupported(msdp.as_ref().is_some_and(|s| *s != Default::default()), "msdp", &at, findings);
-    unsupported(metrics.as_ref().is_some_and(|s| *s != Default::default()), "metrics", &at, findings);
+    unsupported(
+        metrics.as_ref().is_some_and(|s| *s != Default::default()),
+        "metrics",
+        &at,
+        findings,
+    );
     let log = file.log.clone().unwrap_or_default();
     Sections {
         dataplane: dataplane(&file.dataplane.clone().unwrap_or_default(), findings),
@@ -44,7 +50,12 @@ pub(crate) fn sections(file: &File, findings: &mut Findings) -> Sections {
 fn dataplane(spec: &DataplaneSpec, findings: &mut Findings) -> Dataplane {
     let at = Path::root().key("dataplane");
     only_default(spec.sched, Sched::Normal, "normal", "sched", &at, findings);
-    unsupported(spec.coalesce_usecs.is_some_and(|usecs| usecs != 0), "coalesceUsecs", &at, findings);
+    unsupported(
+        spec.coalesce_usecs.is_some_and(|usecs| usecs != 0),
+        "coalesceUsecs",
+        &at,
+        findings,
+    );
     let mut within = |key: &str, value: u32, least: u32, most: u32| {
         if !(least..=most).contains(&value) {
             let message = format!("must be a whole number from {least} to {most}, not {value}");
@@ -74,7 +85,9 @@ fn control(spec: &ControlSpec, findings: &mut Findings) -> ControlSettings {
             Some(format!("{shown} is not an absolute path, such as \"/run/mcr/control.sock\""))
         } else if bytes.len() > LONGEST_SOCKET_PATH {
             let length = bytes.len();
-            Some(format!("is {length} bytes long; a socket's path has at most {LONGEST_SOCKET_PATH}"))
+            Some(format!(
+                "is {length} bytes long; a socket's path has at most {LONGEST_SOCKET_PATH}"
+            ))
         } else if bytes.contains(&0) {
             Some(format!("{shown} contains a zero byte; remove it"))
         } else {
