@@ -1,1 +1,27 @@
 //! L5, the configuration schema, its loader with diagnostics, and validation.
+//!
+//! A text goes through four steps, and every step after the first finds all mistakes there are:
+//! `syntax` (JSON5 to values), `shape` (values to the types of [`v1`]), `validate` (those to
+//! [`crate::types::Rule`]), `diagnose` (places in the text). The control API's rules take the same way.
+
+mod diagnose;
+mod load;
+mod node;
+mod path;
+mod position;
+mod settings;
+mod shape;
+mod short_form;
+mod syntax;
+pub mod v1;
+mod validate;
+mod wording;
+
+#[cfg(test)]
+mod tests;
+
+pub use diagnose::{Diagnostic, Diagnostics};
+pub use load::{Loaded, load_file, load_text, rule_from_json, rule_from_spec};
+pub use settings::{ControlSettings, Dataplane, LogSettings};
+pub use short_form::{parse_output, spec_of};
+pub use v1::{Io, LogFormat, LogLevel};

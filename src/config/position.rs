@@ -1,0 +1,459 @@
+//! Where things stand in a JSON5 text: brackets that do not match, nesting that goes too deep, keys
+//! given twice, and the line and column of a path.
+//!
+//! The json5 crate decides what is well-formed; this walk knows just enough of the grammar to
+//! follow it (strings, comments, brackets, words). It is iterative, so that no input can exhaust
+//! the stack, and it never fails: on malformed text it stops being useful, nothing more.
+
+use super::path::{Path, Segment, camel_case};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+/// How deep lists and objects may nest. A configuration needs 8; the parsers behind recurse.
+pub(super) const MAX_DEPTH: usize = 64;
+
+/// A mistake in the text itself, at a byte offset.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TextProblem {
+    /// Where.
+    pub(super) offset: usize,
+    /// The text before this offset is not concerned: what is wrong there came first.
+    pub(super) sound: usize,
+    /// What is wrong and what would be right.
+    pub(super) message: String,
+}
+
+/// Turns byte offsets into lines and columns, both from 1; columns count characters.
+pub(super) struct Lines<'t> {
+    text: &'t str,
+    /// Where each line starts.
+    starts: Vec<usize>,
+}
+
+impl<'t> Lines<'t> {
+    /// Lines end with LF, CR LF or CR.
+    pub(super) fn new(text: &'t str) -> Self {
+        let bytes = text.as_bytes();
+        let ends = bytes.iter().enumerate().filter(|&(at, &byte)| {
+            byte == b'\n' || (byte == b'\r' && bytes.get(at + 1) != Some(&b'\n'))
+        });
+        let starts = std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect();
+        Self { text, starts }
+    }
+
+    /// The line and column of an offset.
+    pub(super) fn at(&self, offset: usize) -> (u32, u32) {
+        let line = self.starts.partition_point(|&start| start <= offset);
+        let start = self.starts.get(line.wrapping_sub(1)).copied().unwrap_or(0);
+        let column = self.text.get(start..offset).map_or(0, |before| before.chars().count()) + 1;
+        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        (number(line), number(column))
+    }
+}
+
+/// A piece of the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Token<'t> {
+    Open(u8),
+    Close(u8),
+    Colon,
+    Comma,
+    /// A string with its quotes; false where its end is missing.
+    Text(&'t str, bool),
+    /// Anything else: a number, a name, `true`.
+    Word(&'t str),
+    /// A block comment whose end is missing.
+    OpenComment,
+}
+
+/// Cuts the text into pieces, without white space and comments.
+struct Tokens<'t> {
+    text: &'t str,
+    at: usize,
+}
+
+impl<'t> Tokens<'t> {
+    fn new(text: &'t str) -> Self {
+        Self { text, at: 0 }
+    }
+
+    fn rest(&self) -> &'t str {
+        self.text.get(self.at..).unwrap_or("")
+    }
+
+    /// Skips white space and comments; the offset of a block comment that never ends.
+    fn skip_blank(&mut self) -> Option<usize> {
+        loop {
+            let rest = self.rest();
+            let blank =
+                rest.len() - rest.trim_start_matches(json5::char::is_json5_whitespace).len();
+            self.at += blank;
+            let rest = self.rest();
+            if let Some(comment) = rest.strip_prefix("//") {
+                self.at += 2 + comment
+                    .find(json5::char::is_json5_line_terminator)
+                    .unwrap_or(comment.len());
+            } else if let Some(comment) = rest.strip_prefix("/*") {
+                let Some(length) = comment.find("*/") else {
+                    let start = self.at;
+                    self.at = self.text.len();
+                    return Some(start);
+                };
+                self.at += 4 + length;
+            } else {
+                return None;
+            }
+        }
+    }
+
+    /// The string that starts here. A line end that is not escaped ends it too: it is malformed,
+    /// and the rest of the text is not part of it.
+    fn string(&mut self, quote: u8) -> Token<'t> {
+        let start = self.at;
+        let bytes = self.text.as_bytes();
+        let mut at = start + 1;
+        let mut closed = false;
+        while let Some(&byte) = bytes.get(at) {
+            match byte {
+                b'\\' => at += if bytes[at + 1..].starts_with(b"\r\n") { 3 } else { 2 },
+                b'\n' | b'\r' => break,
+                _ => {
+                    at += 1;
+                    if byte == quote {
+                        closed = true;
+                        break;
+                    }
+                }
+            }
+        }
+        // An escape may have stepped into a character or past the end.
+        self.at = at.min(self.text.len());
+        while !self.text.is_char_boundary(self.at) {
+            self.at += 1;
+        }
+        Token::Text(&self.text[start..self.at], closed)
+    }
+}
+
+impl<'t> Iterator for Tokens<'t> {
+    type Item = (usize, Token<'t>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(start) = self.skip_blank() {
+            return Some((start, Token::OpenComment));
+        }
+        let start = self.at;
+        let byte = *self.text.as_bytes().get(start)?;
+        let token = match byte {
+            b'{' | b'[' => Token::Open(byte),
+            b'}' | b']' => Token::Close(byte),
+            b':' => Token::Colon,
+            b',' => Token::Comma,
+            b'"' | b'\'' => return Some((start, self.string(byte))),
+            _ => {
+                let rest = self.rest();
+                let ends = |c: char| {
+                    matches!(c, '{' | '}' | '[' | ']' | ':' | ',' | '"' | '\'' | '/')
+                        || json5::char::is_json5_whitespace(c)
+                };
+                // The first character always belongs to the word: the walk must go on.
+                let first = rest.chars().next().map_or(1, char::len_utf8);
+                let length = rest[first..].find(ends).map_or(rest.len(), |end| first + end);
+                self.at += length;
+                return Some((start, Token::Word(&rest[..length])));
+            }
+        };
+        self.at += 1;
+        Some((start, token))
+    }
+}
+
+/// The first bracket, string or comment that is wrong by itself, or nesting deeper than
+/// [`MAX_DEPTH`].
+pub(super) fn check_brackets(text: &str) -> Option<TextProblem> {
+    let mut open: Vec<(usize, u8)> = Vec::new();
+    for (offset, token) in Tokens::new(text) {
+        match token {
+            Token::Open(bracket) => {
+                if open.len() == MAX_DEPTH {
+                    let message = format!(
+                        "lists and objects nest deeper than {MAX_DEPTH} levels; \
+                         no configuration needs more than 8"
+                    );
+                    return Some(TextProblem { offset, sound: offset, message });
+                }
+                open.push((offset, bracket));
+            }
+            Token::Close(bracket) => match open.pop() {
+                Some((_, opened)) if closes(opened, bracket) => {}
+                Some((at, opened)) => {
+                    let message = format!(
+                        "'{}' found, but the '{}' of line {} is still open: \
+                         close it with '{}' first",
+                        bracket as char,
+                        opened as char,
+                        Lines::new(text).at(at).0,
+                        closing(opened)
+                    );
+                    return Some(TextProblem { offset, sound: offset, message });
+                }
+                None => {
+                    let message =
+                        format!("'{}' without an opening bracket; remove it", bracket as char);
+                    return Some(TextProblem { offset, sound: offset, message });
+                }
+            },
+            Token::Text(_, false) => {
+                let message = "this string has no closing quote on its line".to_owned();
+                return Some(TextProblem { offset, sound: offset, message });
+            }
+            Token::OpenComment => {
+                let message = "this comment is never closed: \"*/\" is missing".to_owned();
+                return Some(TextProblem { offset, sound: offset, message });
+            }
+            Token::Text(..) | Token::Word(_) | Token::Colon | Token::Comma => {}
+        }
+    }
+    open.pop().map(|(offset, opened)| TextProblem {
+        offset,
+        sound: text.len(),
+        message: format!(
+            "this '{}' is never closed: '{}' is missing",
+            opened as char,
+            closing(opened)
+        ),
+    })
+}
+
+fn closing(opened: u8) -> char {
+    if opened == b'{' { '}' } else { ']' }
+}
+
+fn closes(opened: u8, closed: u8) -> bool {
+    closing(opened) == closed as char
+}
+
+/// What a walk reports, in the order of the text.
+enum Step<'s> {
+    /// A member's key: the object is the innermost open one.
+    Key(&'s str),
+    /// The elements of a list are counted here.
+    Element(usize),
+    /// A value begins; for scalars also ends.
+    Value { open: bool, word: Option<&'s str> },
+    /// The innermost object or list ends.
+    End,
+}
+
+/// The piece that starts at `offset`, as it stands in the text.
+pub(super) fn piece_at(text: &str, offset: usize) -> &str {
+    let mut tokens = Tokens { text, at: offset };
+    let start = tokens.next().map_or(text.len(), |(start, _)| start);
+    text.get(start..tokens.at).unwrap_or("")
+}
+
+/// Walks a well-formed text. Keys come decoded.
+fn walk(text: &str, mut visit: impl FnMut(usize, Step<'_>)) {
+    // True = object; with the number of list elements seen.
+    let mut open: Vec<(bool, usize)> = Vec::new();
+    let mut key_next = false;
+    for (offset, token) in Tokens::new(text) {
+        let in_object = open.last().is_some_and(|(object, _)| *object);
+        match token {
+            Token::Comma => key_next = in_object,
+            Token::Colon | Token::OpenComment => {}
+            Token::Close(_) => {
+                open.pop();
+                key_next = false;
+                visit(offset, Step::End);
+            }
+            Token::Text(raw, _) | Token::Word(raw) if key_next => {
+                key_next = false;
+                visit(offset, Step::Key(&decode_key(raw)));
+            }
+            Token::Open(_) | Token::Text(..) | Token::Word(_) => {
+                if let Some((false, count)) = open.last_mut() {
+                    visit(offset, Step::Element(*count));
+                    *count += 1;
+                }
+                let word = if let Token::Word(word) = token { Some(word) } else { None };
+                let opened = if let Token::Open(bracket) = token { Some(bracket) } else { None };
+                visit(offset, Step::Value { open: opened.is_some(), word });
+                if let Some(bracket) = opened {
+                    open.push((bracket == b'{', 0));
+                    key_next = bracket == b'{';
+                }
+            }
+        }
+    }
+}
+
+/// A key as the program sees it: without quotes, escapes resolved.
+fn decode_key(raw: &str) -> Cow<'_, str> {
+    let decoded = if raw.starts_with(['"', '\'']) {
+        json5::from_str::<String>(raw)
+    } else if raw.contains('\\') {
+        json5::from_str::<String>(&format!("\"{raw}\""))
+    } else {
+        return Cow::Borrowed(raw);
+    };
+    decoded.map_or(Cow::Borrowed(raw), Cow::Owned)
+}
+
+/// Keys that were given twice in one object (`link_local` and `linkLocal` are the same key) and
+/// numbers that are none (`NaN`, `Infinity`), with their paths. At most `limit` of them.
+pub(super) fn check_members(text: &str, limit: usize) -> Vec<(usize, Path, String)> {
+    let mut found = Vec::new();
+    let mut lines = None;
+    let mut path = Path::root();
+    // For each open object or list, the keys seen with their offsets.
+    let mut open: Vec<HashMap<String, usize>> = Vec::new();
+    walk(text, |offset, step| match step {
+        Step::Key(key) => {
+            let in_names = path.segments().first() == Some(&Segment::Key("pinning".to_owned()));
+            path.push_key(key);
+            let same = if in_names { key.to_owned() } else { camel_case(key) };
+            let Some(seen) = open.last_mut() else { return };
+            match seen.entry(same) {
+                Entry::Vacant(free) => {
+                    free.insert(offset);
+                }
+                Entry::Occupied(first) => {
+                    if found.len() < limit {
+                        let lines = lines.get_or_insert_with(|| Lines::new(text));
+                        let line = lines.at(*first.get()).0;
+                        let message =
+                            format!("given twice, first on line {line}; remove one of them");
+                        found.push((offset, path.clone(), message));
+                    }
+                }
+            }
+        }
+        Step::Element(index) => path.push_index(index),
+        Step::Value { open: true, .. } => open.push(HashMap::new()),
+        Step::Value { open: false, word } => {
+            if let Some(word) = word.filter(|w| is_no_number(w))
+                && found.len() < limit
+            {
+                found.push((offset, path.clone(), format!("{word} is not a usable number")));
+            }
+            path.pop();
+        }
+        Step::End => {
+            open.pop();
+            path.pop();
+        }
+    });
+    found
+}
+
+/// True for `NaN`, `Infinity` and numbers as large as that: as values they would read like `null`.
+fn is_no_number(word: &str) -> bool {
+    let digits = word.trim_start_matches(['+', '-']);
+    matches!(digits, "NaN" | "Infinity")
+        || digits.starts_with(|c: char| c == '.' || c.is_ascii_digit())
+            && digits.parse::<f64>().is_ok_and(f64::is_infinite)
+}
+
+/// What of a member a diagnostic points at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Point {
+    /// The key: it should not be there.
+    Key,
+    /// The value: it is wrong.
+    Value,
+}
+
+/// Finds where paths stand. A path that is not in the text gets the place of its nearest ancestor
+/// that is.
+pub(super) fn locate(text: &str, wanted: &[(&Path, Point)]) -> Vec<usize> {
+    let mut tree = Places::default();
+    let nodes: Vec<usize> = wanted.iter().map(|(path, _)| tree.insert(path)).collect();
+    // The tree's node for each open value; none where nothing below is wanted.
+    let mut at: Vec<Option<usize>> = vec![Some(0)];
+    walk(text, |offset, step| match step {
+        Step::Key(key) => {
+            let parent = at.last().copied().flatten();
+            let node = parent.and_then(|node| tree.child(node, &Segment::Key(camel_case(key))));
+            if let Some(node) = node {
+                tree.nodes[node].key.get_or_insert(offset);
+            }
+            at.push(node);
+        }
+        Step::Element(index) => {
+            let parent = at.last().copied().flatten();
+            let node = parent.and_then(|node| tree.child(node, &Segment::Index(index)));
+            at.push(node);
+        }
+        Step::Value { open, .. } => {
+            if let Some(node) = at.last().copied().flatten() {
+                tree.nodes[node].value.get_or_insert(offset);
+            }
+            if !open {
+                at.pop();
+            }
+        }
+        Step::End => {
+            at.pop();
+        }
+    });
+    nodes.iter().zip(wanted).map(|(&node, (_, point))| tree.place(node, *point)).collect()
+}
+
+/// The wanted paths as a tree, so that one walk finds all of them.
+struct Places {
+    nodes: Vec<Place>,
+    children: HashMap<(usize, Segment), usize>,
+}
+
+#[derive(Default)]
+struct Place {
+    parent: usize,
+    key: Option<usize>,
+    value: Option<usize>,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self { nodes: vec![Place::default()], children: HashMap::new() }
+    }
+}
+
+impl Places {
+    fn insert(&mut self, path: &Path) -> usize {
+        let mut node = 0;
+        for segment in path.segments() {
+            let segment = match segment {
+                Segment::Key(key) => Segment::Key(camel_case(key)),
+                Segment::Index(index) => Segment::Index(*index),
+            };
+            let next = self.nodes.len();
+            let child = *self.children.entry((node, segment)).or_insert(next);
+            if child == next {
+                self.nodes.push(Place { parent: node, ..Place::default() });
+            }
+            node = child;
+        }
+        node
+    }
+
+    fn child(&self, node: usize, segment: &Segment) -> Option<usize> {
+        self.children.get(&(node, segment.clone())).copied()
+    }
+
+    fn place(&self, mut node: usize, point: Point) -> usize {
+        let mut point = point;
+        loop {
+            let Place { parent, key, value } = self.nodes[node];
+            let found = if point == Point::Key { key.or(value) } else { value.or(key) };
+            match found {
+                Some(offset) => return offset,
+                None if node == 0 => return 0,
+                None => node = parent,
+            }
+            // An ancestor is named by its key where it has one.
+            point = Point::Key;
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Spellings that mean the same, defaults, and where things stand in texts with odd line ends.
+
+use super::{INPUT, OUTPUT, file, mistakes};
+use crate::config::{Dataplane, Io, Loaded, LogFormat, LogLevel, load_text, parse_output};
+use crate::config::{rule_from_json, rule_from_spec, v1};
+use crate::types::{Destination, Origin, RuleId, Ttl};
+use std::path::PathBuf;
+
+fn loaded(text: &str) -> Loaded {
+    load_text("test.json5", text).unwrap_or_else(|e| panic!("{text}\n{e}"))
+}
+
+#[test]
+fn defaults() {
+    let small = loaded("{}");
+    assert!(small.rules.is_empty());
+    assert_eq!(small.dataplane, Dataplane::default());
+    let expected =
+        Dataplane { io: Io::Auto, workers: 1, receive_buffer_bytes: 33_554_432, buffers: 512 };
+    assert_eq!(small.dataplane, expected);
+    assert_eq!((small.control.socket, small.control.group), (None, None));
+    assert_eq!((small.log.level, small.log.format), (LogLevel::Info, LogFormat::Auto));
+
+    let rule = &loaded(&file(INPUT, OUTPUT, "", "")).rules[0];
+    assert_eq!((rule.enabled, rule.priority, rule.origin), (true, 500, Origin::File));
+    assert_eq!(rule.id, RuleId::derived("file/a"));
+    assert_eq!(rule.outputs[0].ttl, Ttl::Set(16));
+    assert_eq!(rule.input.port.map(u16::from), Some(5000));
+}
+
+#[test]
+fn settings() {
+    let text = r#"{ version: 1, dataplane: { io: "syscalls", workers: 64, receiveBufferBytes: 131072,
+        sched: "normal", coalesceUsecs: 0 }, control: { socket: "/tmp/x.sock", group: "video" },
+        log: { level: "trace", format: "json" }, pinning: {}, igmp: {}, pim: {}, msdp: {},
+        metrics: {} }"#;
+    let read = loaded(text);
+    assert_eq!((read.dataplane.io, read.dataplane.workers), (Io::Syscalls, 64));
+    assert_eq!((read.dataplane.receive_buffer_bytes, read.dataplane.buffers), (131_072, 2));
+    assert_eq!(read.control.socket, Some(PathBuf::from("/tmp/x.sock")));
+    assert_eq!(read.control.group.as_deref(), Some("video"));
+    assert_eq!((read.log.level, read.log.format), (LogLevel::Trace, LogFormat::Json));
+}
+
+#[test]
+fn json5_spellings() {
+    let text = "\u{feff}// a comment\r\n{\r\n  /* and\r\n another */ 'version': 0x1,\r\n  \"rules\": \
+        [{ input: { interface: 'eth0', group: '239.1.1.1', port: 0x1388, },\r\n outputs: [{ \
+        interface: \"eth1\", port: +6000, },], },],\r\n}\r\n";
+    let read = loaded(text);
+    assert_eq!(read.rules[0].input.port.map(u16::from), Some(5000));
+    assert_eq!(read.rules[0].outputs[0].destination, Destination::Unchanged);
+}
+
+#[test]
+fn snake_case_and_long_forms() {
+    let short = loaded(&file(
+        r#"interface: "eth0", group: "239.1.1.1", port: 5000, source: "10.0.0.1", linkLocal: "drop""#,
+        OUTPUT,
+        "",
+        "dataplane: { receiveBufferBytes: 65536 }",
+    ));
+    let long = loaded(&file(
+        r#"interfaces: [{ name: "eth0" }], groups: ["239.1.1.1/32"], ports: [{ start: 5000, end: 5000 }],
+           sources: { include: ["10.0.0.1/32"], exclude: [] }, link_local: "drop", protocol: "udp",
+           join: "always""#,
+        r#"interfaces: [{ name: "eth1" }], group: "239.2.2.2", port: 6000, when: "always",
+           source: "interface", local: false, ttl: { mode: "set", value: 16 }"#,
+        "enabled: true, priority: 500,",
+        "dataplane: { receive_buffer_bytes: 65536, coalesce_usecs: 0 }",
+    ));
+    assert_eq!(short.rules, long.rules);
+    assert_eq!(short.dataplane, long.dataplane);
+    // The earlier form of protocol sections is known down to its last key.
+    let earlier = file(
+        INPUT,
+        OUTPUT,
+        "",
+        r#"igmp: { querier_interfaces: ["eth1"], query_interval: 60, robustness: 2 },
+           pim: { enabled: true, interfaces: [{ name: "eth0", dr_priority: 100 }],
+                  static_rp: [{ rp: "10.0.0.1", group: "239.0.0.0/8" }] },
+           msdp: { local_address: "10.0.0.5", peers: [{ address: "10.1.0.1", mesh_group: "a" }] }"#,
+    );
+    for mistake in mistakes(&earlier) {
+        assert!(mistake.message.contains("is not supported by this version yet"), "{mistake}");
+    }
+}
+
+#[test]
+fn unicast_as_group_is_an_address() {
+    let read = loaded(&file(INPUT, r#"group: "10.0.0.9", ttl: "decrement""#, "", ""));
+    let output = &read.rules[0].outputs[0];
+    assert_eq!(output.destination, Destination::Address([10, 0, 0, 9].into()));
+    assert_eq!((output.interface.as_ref(), output.port, output.ttl), (None, None, Ttl::Decrement));
+}
+
+#[test]
+fn positions_with_odd_line_ends() {
+    for end in ["\n", "\r\n", "\r"] {
+        let text =
+            ["{", "  // é ü", "  log: {", "    /* ß */ level: 'loud',", "  },", "}"].join(end);
+        for text in [text.clone(), format!("\u{feff}{text}")] {
+            let found = mistakes(&text);
+            assert_eq!((found[0].line, found[0].column), (Some(4), Some(20)), "{text:?}");
+        }
+    }
+    // A line that goes on in a string counts.
+    let found = mistakes("{ control: { group: 'a\\\nb', socket: '/x', sokcet: 5 } }");
+    assert_eq!((found[0].line, found[0].column), (Some(2), Some(19)));
+    assert_eq!(found[0].path, "control.sokcet");
+    // A key with escapes is the key that it spells.
+    let found = mistakes("{ log: {\n 'l\\u0065vel': 'loud' } }");
+    assert_eq!((found[0].line, found[0].path.as_str()), (Some(2), "log.level"));
+}
+
+#[test]
+fn ids() {
+    let id = |text: &str| rule_from_json(text.as_bytes(), Origin::Runtime).expect("a rule").id;
+    let rule = |extra: &str, outputs: &str| {
+        format!("{{ {extra} input: {{ {INPUT} }}, outputs: [{outputs}] }}")
+    };
+    let one = format!("{{ {OUTPUT} }}");
+    let two = "{ address: '10.0.0.9', port: 7000 }";
+    assert_eq!(id(&rule("id: 'x.1-a_B',", &one)).as_str(), "x.1-a_B");
+    assert_eq!(id(&rule("name: 'n',", &one)), RuleId::derived("runtime/n"));
+    assert_eq!(id(&rule("name: 'n',", two)), RuleId::derived("runtime/n"));
+    // Without a name, by what the rule does; the order of outputs is not part of it.
+    let both = id(&rule("", &format!("{one}, {two}")));
+    assert_eq!(both, id(&rule("priority: 7,", &format!("{two}, {one}"))));
+    assert_ne!(both, id(&rule("", &one)));
+    assert_ne!(id(&rule("", two)), id(&rule("", &two.replace("7000", "7001"))));
+    assert_ne!(id(&rule("", two)), id(&rule("", &two.replace(" }", ", ttl: 3 }"))));
+}
+
+#[test]
+fn outputs_of_the_command_line() {
+    let read = |text: &str| parse_output(text).unwrap_or_else(|e| panic!("{e}"));
+    let group = read("239.2.2.2:6000:eth1");
+    assert_eq!(group.group.as_deref(), Some("239.2.2.2"));
+    assert_eq!((group.port, group.interface.as_deref()), (Some(6000), Some("eth1")));
+    let address = read("10.0.0.9:7000");
+    assert_eq!((address.address.as_deref(), address.group), (Some("10.0.0.9"), None));
+    assert_eq!((address.port, address.interface), (Some(7000), None));
+    let six = read("[ff15::2]:6000:eth1");
+    assert_eq!(six.group.as_deref(), Some("ff15::2"));
+    assert_eq!((six.port, six.interface.as_deref()), (Some(6000), Some("eth1")));
+    assert_eq!(read("[2001:db8::1]").address.as_deref(), Some("2001:db8::1"));
+    assert_eq!(read("10.0.0.9").port, None);
+
+    let wrong: &[(&str, &str)] = &[
+        ("", "is not an IP address"),
+        ("camera:5000:eth1", "names are not looked up"),
+        ("239.2.2.2:0:eth1", "\"0\" is not a port from 1 to 65535"),
+        ("239.2.2.2:70000:eth1", "\"70000\" is not a port"),
+        ("239.2.2.2:+5:eth1", "\"+5\" is not a port"),
+        ("239.2.2.2::eth1", "\"\" is not a port"),
+        ("239.2.2.2:6000:", "\"\" is not an interface name"),
+        ("239.2.2.2:6000:eth1:x", "\"eth1:x\" is not an interface name"),
+        ("239.2.2.2:eth1", "\"eth1\" is not a port"),
+        ("ff15::2", "needs brackets"),
+        ("[ff15::2", "']' is missing"),
+        ("[239.2.2.2]:6000", "is not an IPv6 address in brackets"),
+        ("[ff15::2]6000", "':' is missing after ']'"),
+    ];
+    for (text, fragment) in wrong {
+        let error = parse_output(text).expect_err(text);
+        assert!(error.contains(fragment), "{text}: {error}");
+        assert!(error.contains("239.2.2.2:6000:eth1"), "{text}: {error}");
+    }
+}
+
+#[test]
+fn a_spec_is_checked_without_a_text() {
+    let spec = v1::RuleSpec {
+        outputs: vec![v1::OutputSpec { port: Some(0), ..Default::default() }],
+        ..Default::default()
+    };
+    let told: Vec<String> = rule_from_spec(&spec, Origin::Crd)
+        .expect_err("an incomplete rule")
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert!(told[0].starts_with("input: is missing"), "{told:?}");
+    assert!(
+        told.contains(&"outputs[0].port: must be a whole number from 1 to 65535, not 0".into())
+    );
+    let many = vec![v1::OutputSpec::default(); 257];
+    let spec = v1::RuleSpec { outputs: many, ..spec };
+    let told = rule_from_spec(&spec, Origin::Crd).expect_err("too many outputs");
+    assert!(told.iter().any(|d| d.message.contains("256 is the most")));
+}
+
+#[test]
+fn the_schema_describes_every_field() {
+    let schema = serde_json::to_value(schemars::schema_for!(v1::File)).expect("JSON");
+    let mut objects = vec![("File", &schema)];
+    let definitions = schema["$defs"].as_object().expect("definitions");
+    objects.extend(definitions.iter().map(|(name, schema)| (name.as_str(), schema)));
+    let mut fields = 0;
+    for (name, object) in objects {
+        assert!(object["description"].is_string(), "{name}");
+        for (field, schema) in object["properties"].as_object().into_iter().flatten() {
+            assert!(schema["description"].is_string(), "{name}.{field}: {schema}");
+            assert!(!field.contains('_'), "{name}.{field}");
+            fields += 1;
+        }
+        if object["properties"].is_object() {
+            assert_eq!(object["additionalProperties"], false, "{name}");
+        }
+    }
+    assert!(fields > 90, "{fields}");
+}

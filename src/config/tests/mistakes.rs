@@ -1,0 +1,657 @@
+//! Mistakes that people make, each with its line, path and message.
+
+use super::{INPUT, OUTPUT, assert_mistake, file, mistakes};
+use crate::config::{load_text, rule_from_json};
+use crate::types::Origin;
+
+#[test]
+fn in_the_input() {
+    let cases: &[(&str, &str, &str)] = &[
+        (r#"interface: "eth0", port: 5000"#, "group", "is missing: the multicast group"),
+        (r#"group: "239.1.1.1", port: 5000"#, "interface", "is missing: the interface"),
+        (
+            r#"interface: "eth0", group: "239.1.1.1", port: 0"#,
+            "port",
+            "must be a whole number from 1 to 65535, not 0",
+        ),
+        (
+            r#"interface: "eth0", group: "239.1.1.1", port: 70000"#,
+            "port",
+            "must be a whole number from 1 to 65535, not 70000",
+        ),
+        (r#"interface: "eth0", group: "239.1.1.1", port: -1"#, "port", "from 1 to 65535, not -1"),
+        (
+            r#"interface: "eth0", group: "239.1.1.1", port: 50.5"#,
+            "port",
+            "from 1 to 65535, not 50.5",
+        ),
+        (
+            r#"interface: "eth0", group: "239.1.1.1", port: "5000""#,
+            "port",
+            "must be a whole number from 1 to 65535, not \"5000\"",
+        ),
+        (
+            r#"interface: "eth0", group: "239.1.1.1", port: NaN"#,
+            "port",
+            "NaN is not a usable number",
+        ),
+        (
+            r#"interface: "eth0", group: "239.1.1.1", port: 1e999"#,
+            "port",
+            "1e999 is not a usable number",
+        ),
+        (r#"interface: "eth0", group: "239.1.1.1", port: [5000]"#, "port", "not a list"),
+        (
+            r#"interface: "eth0", group: 239, port: 5000"#,
+            "group",
+            "must be an address in quotes, such as \"239.1.1.1\", not 239",
+        ),
+        (
+            r#"interface: "eth0", group: "239.1.1", port: 5000"#,
+            "group",
+            "\"239.1.1\" is not an IP address",
+        ),
+        (r#"interface: "eth0", group: "239.1.1.256", port: 5000"#, "group", "is not an IP address"),
+        (
+            r#"interface: "eth0", group: "239.001.001.001", port: 5000"#,
+            "group",
+            "numbers that begin with 0",
+        ),
+        (r#"interface: "eth0", group: " 239.1.1.1", port: 5000"#, "group", "white space"),
+        (
+            r#"interface: "eth0", group: "239.1.1.1:5000""#,
+            "group",
+            "give the address alone, and \"5000\" as port",
+        ),
+        (
+            r#"interface: "eth0", group: "camera.local", port: 5000"#,
+            "group",
+            "names are not looked up",
+        ),
+        (
+            r#"interface: "eth0", group: "239.1.1.0/24", port: 5000"#,
+            "group",
+            "prefixes are not supported by this version yet",
+        ),
+        (
+            r#"interface: "eth0", group: "239.1.1.0/33", port: 5000"#,
+            "group",
+            "its length goes from 0 to 32",
+        ),
+        (
+            r#"interface: "eth0", group: "ff15::2", port: 5000"#,
+            "group",
+            "IPv6 is not forwarded yet",
+        ),
+        (
+            r#"interface: "eth0", group: "224.0.0.5", port: 5000"#,
+            "group",
+            "224.0.0.5 is link-local (224.0.0.0/24) and relaying it is not supported by this version yet",
+        ),
+        (
+            r#"interface: "eth0", group: "0.0.0.0", port: 5000"#,
+            "group",
+            "not the address of a host",
+        ),
+        (
+            r#"interface: "eth0", group: "255.255.255.255", port: 5000"#,
+            "group",
+            "the broadcast address",
+        ),
+        (r#"interface: "eth0", group: "127.0.0.1", port: 5000"#, "group", "a loopback address"),
+        (
+            r#"interface: "eth0", group: "240.0.0.1", port: 5000"#,
+            "group",
+            "reserved (240.0.0.0/4); give a group (224.0.1.0 to 239.255.255.255)",
+        ),
+        (
+            r#"interface: "eth0", group: "10.0.0.50""#,
+            "port",
+            "10.0.0.50 is a unicast address, which needs a port",
+        ),
+        (
+            r#"interface: "eth0", group: "239.1.1.1", groups: ["239.1.1.2"]"#,
+            "groups",
+            "give group or groups, not both",
+        ),
+        (
+            r#"interface: "eth0", groups: ["239.1.1.1", "239.1.1.2"]"#,
+            "groups",
+            "2 groups are not supported by this version yet; write one rule for each",
+        ),
+        (r#"interface: "eth0", groups: []"#, "groups", "is empty"),
+        (
+            r#"interface: "eth0", groups: [5]"#,
+            "groups[0]",
+            "must be an address in quotes, such as \"239.1.1.1\", not 5",
+        ),
+        (
+            r#"interface: "eth0", groups: "239.1.1.1""#,
+            "groups",
+            "must be a list: [ … ], not \"239.1.1.1\"",
+        ),
+        (
+            r#"interface: "a-name-too-long-for-linux", group: "239.1.1.1""#,
+            "interface",
+            "1 to 15 characters",
+        ),
+        (r#"interface: "", group: "239.1.1.1""#, "interface", "\"\" is not an interface name"),
+        (
+            r#"interface: 0, group: "239.1.1.1""#,
+            "interface",
+            "must be an interface name in quotes, such as \"eth0\", not 0",
+        ),
+        (
+            r#"interfaces: [{ nameGlob: "eth*" }], group: "239.1.1.1""#,
+            "interfaces[0].nameGlob",
+            "nameGlob is not supported by this version yet; remove it",
+        ),
+        (
+            r#"interfaces: [{ name: "eth0" }, { name: "eth1" }], group: "239.1.1.1""#,
+            "interfaces",
+            "2 interfaces are not supported",
+        ),
+        (
+            r#"interfaces: ["eth0"], group: "239.1.1.1""#,
+            "interfaces[0]",
+            "must be an object: { … }, not \"eth0\"",
+        ),
+        (
+            r#"interfaces: [["eth0"]], group: "239.1.1.1""#,
+            "interfaces[0]",
+            "must be an object: { … }, not a list",
+        ),
+        (r#"interfaces: [{}], group: "239.1.1.1""#, "interfaces[0].name", "is missing"),
+        (
+            r#"interface: "eth0", interfaces: [{ name: "eth0" }], group: "239.1.1.1""#,
+            "interfaces",
+            "not both",
+        ),
+        (
+            r#"interface: "eth0", group: "239.1.1.1", ports: [{ start: 5000, end: 5007 }]"#,
+            "ports[0]",
+            "is a range of ports, which is not supported by this version yet",
+        ),
+        (
+            r#"interface: "eth0", group: "239.1.1.1", ports: [{ start: 5007, end: 5000 }]"#,
+            "ports[0]",
+            "starts at 5007 and ends at 5000",
+        ),
+        (
+            r#"interface: "eth0", group: "239.1.1.1", ports: [{ start: 5000 }]"#,
+            "ports[0].end",
+            "is missing",
+        ),
+        (
+            r#"interface: "eth0", group: "239.1.1.1", ports: [{ start: 0, end: 5 }]"#,
+            "ports[0].start",
+            "not 0",
+        ),
+        (
+            r#"interface: "eth0", group: "239.1.1.1", source: "239.9.9.9""#,
+            "source",
+            "239.9.9.9 is a multicast group; a source is the address of the sending host",
+        ),
+        (
+            r#"interface: "eth0", group: "239.1.1.1", source: "0.0.0.0""#,
+            "source",
+            "leave source out",
+        ),
+        (
+            r#"interface: "eth0", group: "239.1.1.1", source: "2001:db8::1""#,
+            "source",
+            "IPv6 is not forwarded yet",
+        ),
+        (
+            r#"interface: "eth0", group: "239.1.1.1", sources: { include: ["10.0.0.0/8"] }"#,
+            "sources.include[0]",
+            "prefixes are not supported",
+        ),
+        (
+            r#"interface: "eth0", group: "239.1.1.1", sources: { exclude: ["10.0.0.1"] }"#,
+            "sources.exclude",
+            "exclude is not supported by this version yet",
+        ),
+        (
+            r#"interface: "eth0", group: "239.1.1.1", vlan: 310"#,
+            "vlan",
+            "vlan is not supported by this version yet; remove it",
+        ),
+        (
+            r#"interface: "eth0", group: "239.1.1.1", vlan: 5000"#,
+            "vlan",
+            "must be a VLAN from 1 to 4094 or \"any\", not 5000",
+        ),
+        (
+            r#"interface: "eth0", group: "239.1.1.1", join: "on-demand""#,
+            "join",
+            "join other than \"always\" is not supported",
+        ),
+        (
+            r#"interface: "eth0", group: "239.1.1.1", join: "allways""#,
+            "join",
+            "must be \"always\", \"on-demand\" or \"never\", not \"allways\"; did you mean \"always\"?",
+        ),
+        (
+            r#"interface: "eth0", group: "239.1.1.1", join: true"#,
+            "join",
+            "must be \"always\", \"on-demand\" or \"never\", not true",
+        ),
+        (
+            r#"interface: "eth0", group: "239.1.1.1", linkLocal: "relay""#,
+            "linkLocal",
+            "is not supported by this version yet",
+        ),
+        (
+            r#"interface: "eth0", group: "239.1.1.1", protocol: "any""#,
+            "protocol",
+            "protocol other than \"udp\"",
+        ),
+        (
+            r#"interfce: "eth0", group: "239.1.1.1""#,
+            "interfce",
+            "unknown key; did you mean \"interface\"?",
+        ),
+        (
+            r#"iface: "eth0", group: "239.1.1.1""#,
+            "iface",
+            "unknown key; did you mean \"interface\"?",
+        ),
+        (
+            r#"interface: "eth0", group: "239.1.1.1", colour: 3"#,
+            "colour",
+            "unknown key; known here: interface, interfaces, group, groups, port, ports, source, sources, protocol, join, linkLocal, vlan",
+        ),
+        (
+            r#"interface: "eth0", group: "239.1.1.1", group: "239.1.1.2""#,
+            "group",
+            "given twice, first on line 4; remove one of them",
+        ),
+        (
+            r#"interface: "eth0", group: "239.1.1.1", linkLocal: "drop", link_local: "drop""#,
+            "link_local",
+            "given twice",
+        ),
+        (r#"interface: "eth0", group: "239.1.1.1", "odd key": 1"#, "[\"odd key\"]", "unknown key"),
+    ];
+    for (input, path, fragment) in cases {
+        let joint = if path.starts_with('[') { "" } else { "." };
+        let path = format!("rules[0].input{joint}{path}");
+        assert_mistake(&file(input, OUTPUT, "", ""), 4, &path, fragment);
+    }
+}
+
+#[test]
+fn in_an_output() {
+    let cases: &[(&str, &str, &str)] = &[
+        (
+            r#"group: "239.2.2.2", port: 6000"#,
+            ".interface",
+            "a multicast output needs the interface to send on",
+        ),
+        (r#"port: 6000"#, ".interface", "a multicast output needs the interface"),
+        (
+            r#"interface: "eth1", group: "239.2.2.2", address: "10.0.0.9""#,
+            ".address",
+            "give group or address, not both",
+        ),
+        (
+            r#"interface: "eth1", address: "239.2.2.2""#,
+            ".address",
+            "239.2.2.2 is a multicast group (224.0.0.0/4); write group: \"239.2.2.2\" instead",
+        ),
+        (r#"address: "127.0.0.1", port: 6000"#, ".address", "a loopback address"),
+        (r#"address: "2001:db8::9", port: 6000"#, ".address", "IPv6 is not forwarded yet"),
+        (r#"interface: "eth1", group: "224.0.0.251", port: 6000"#, ".group", "link-local"),
+        (r#"interface: "eth1", group: "239.2.2.2", port: 0"#, ".port", "from 1 to 65535, not 0"),
+        (
+            r#"interface: "eth1", group: "239.2.2.2", ttl: 0"#,
+            ".ttl",
+            "must be a TTL from 1 to 255, \"decrement\" or \"keep\", not 0",
+        ),
+        (
+            r#"interface: "eth1", group: "239.2.2.2", ttl: 256"#,
+            ".ttl",
+            "must be a TTL from 1 to 255, \"decrement\" or \"keep\", not 256",
+        ),
+        (r#"interface: "eth1", group: "239.2.2.2", ttl: "16""#, ".ttl", "not \"16\""),
+        (
+            r#"interface: "eth1", group: "239.2.2.2", ttl: { mode: "set", value: 300 }"#,
+            ".ttl.value",
+            "from 0 to 255, not 300",
+        ),
+        (
+            r#"interface: "eth1", group: "239.2.2.2", ttl: { mode: "set" }"#,
+            ".ttl",
+            "must be { mode: \"set\", value: 1 to 255 }, { mode: \"decrement\" } or { mode: \"keep\" }",
+        ),
+        (
+            r#"interface: "eth1", group: "239.2.2.2", when: "joined""#,
+            ".when",
+            "when other than \"always\" is not supported by this version yet",
+        ),
+        (
+            r#"interface: "eth1", group: "239.2.2.2", dscp: 34"#,
+            ".dscp",
+            "dscp is not supported by this version yet; remove it",
+        ),
+        (
+            r#"interface: "eth1", group: "239.2.2.2", source: "keep""#,
+            ".source",
+            "source is not supported by this version yet",
+        ),
+        (
+            r#"interface: "eth1", group: "239.2.2.2", rateLimit: { bitsPerSecond: "3X" }"#,
+            ".rateLimit.bitsPerSecond",
+            "bits per second, such as 3000000 or \"3M\"",
+        ),
+        (
+            r#"interface: "eth1", group: "239.2.2.2", rateLimit: { bitsPerSecond: "3G" }"#,
+            ".rateLimit",
+            "not supported by this version yet",
+        ),
+        (
+            r#"interface: "eth1", group: "239.2.2.2", local: true"#,
+            ".local",
+            "not supported by this version yet",
+        ),
+        (
+            r#"interfaces: [{ nameGlob: "veth*" }]"#,
+            ".interfaces[0].nameGlob",
+            "not supported by this version yet",
+        ),
+        (r#"interface: "eth0", port: 5000"#, "", "output equals input: it would loop"),
+        (r#"interface: "eth0""#, "", "output equals input: it would loop"),
+        (r#"interface: "eth0", group: "239.1.1.1""#, "", "output equals input: it would loop"),
+        (
+            r#"interface: "eth1" }, { interface: "eth1", port: 5000"#,
+            "1",
+            "is the same copy as outputs[0]; remove one",
+        ),
+        (
+            r#"name: "x", interface: "eth1" }, { name: "x", interface: "eth2""#,
+            "1.name",
+            "\"x\" is the name of outputs[0] already",
+        ),
+        (
+            r#"address: 5, port: 6000"#,
+            ".address",
+            "must be an address in quotes, such as \"10.0.0.9\", not 5",
+        ),
+        (r#"addres: "10.0.0.9", port: 6000"#, ".addres", "did you mean \"address\"?"),
+        (r#"interface: "eth1", dest: "239.2.2.2""#, ".dest", "did you mean \"group\"?"),
+    ];
+    for (output, path, fragment) in cases {
+        let path = match path.strip_prefix('1') {
+            Some(rest) => format!("rules[0].outputs[1]{rest}"),
+            None => format!("rules[0].outputs[0]{path}"),
+        };
+        assert_mistake(&file(INPUT, output, "", ""), 5, &path, fragment);
+    }
+}
+
+#[test]
+fn in_a_unicast_rule() {
+    let input = r#"interface: "wg0", group: "10.0.0.50", port: 5000"#;
+    let missing = file(input, r#"interface: "eth1", port: 6000"#, "", "");
+    assert_mistake(&missing, 5, "rules[0].outputs[0].group", "the input is a unicast address");
+    // Over whatever interface: it is ours, and comes back.
+    let own = file(input, r#"address: "10.0.0.50""#, "", "");
+    assert_mistake(&own, 5, "rules[0].outputs[0]", "it would loop");
+    let other_port = file(input, r#"address: "10.0.0.50", port: 5001"#, "", "");
+    assert!(load_text("f", &other_port).is_ok());
+    // A rule for every port takes its own output in, whatever its port.
+    let every = r#"interface: "eth0", group: "239.1.1.1""#;
+    let text = file(every, r#"interface: "eth0", port: 6000"#, "", "");
+    assert_mistake(&text, 5, "rules[0].outputs[0]", "it would loop");
+    let other_port = file(INPUT, r#"interface: "eth0", port: 6000"#, "", "");
+    assert!(load_text("f", &other_port).is_ok());
+}
+
+#[test]
+fn in_a_rule() {
+    let cases: &[(&str, &str, &str)] = &[
+        ("enabled: \"yes\",", "enabled", "must be true or false, not \"yes\""),
+        ("priority: 1001,", "priority", "must be a whole number from 0 to 1000, not 1001"),
+        ("priority: \"high\",", "priority", "must be a whole number from 0 to 1000, not \"high\""),
+        ("health: \"rtp\",", "health", "health is not supported by this version yet; remove it"),
+        ("id: \"a b\",", "id", "is not a rule id: 1 to 64 letters, digits, '-', '_' or '.'"),
+        ("id: \"\",", "id", "is not a rule id"),
+        ("output: [],", "output", "did you mean \"outputs\"?"),
+        ("naem: \"x\",", "naem", "did you mean \"name\"?"),
+    ];
+    for (rule, path, fragment) in cases {
+        let text = file(INPUT, OUTPUT, rule, "");
+        assert_mistake(&text, 6, &format!("rules[0].{path}"), fragment);
+    }
+    let rule = |rule: &str| format!("{{ rules: [\n{rule}\n] }}");
+    let right = format!("{{ input: {{ {INPUT} }}, outputs: [{{ {OUTPUT} }}] }}");
+    let named = |name: &str| right.replacen('{', &format!("{{ name: \"{name}\","), 1);
+    let with_id = |n: u8| {
+        right.replacen('{', &format!("{{ id: \"x\","), 1).replace("5000", &format!("500{n}"))
+    };
+    let cases: &[(String, u32, &str, &str)] = &[
+        ("{}".into(), 2, "rules[0].input", "is missing: input: {"),
+        (format!("{{ input: {{ {INPUT} }} }}"), 2, "rules[0].outputs", "at least one output"),
+        (format!("{{ input: {{ {INPUT} }}, outputs: [] }}"), 2, "rules[0].outputs", "at least one"),
+        (
+            format!("{{ input: {{ {INPUT} }}, outputs: {{}} }}"),
+            2,
+            "rules[0].outputs",
+            "must be a list of outputs: [{ … }], not an object",
+        ),
+        (
+            format!("{{ input: {{ {INPUT} }}, outputs: [\"239.2.2.2\"] }}"),
+            2,
+            "rules[0].outputs[0]",
+            "must be an object",
+        ),
+        (
+            format!("{{ input: \"eth0\", outputs: [{{ {OUTPUT} }}] }}"),
+            2,
+            "rules[0].input",
+            "must be an object: { … }, not \"eth0\"",
+        ),
+        ("\"a rule\"".into(), 2, "rules[0]", "must be an object"),
+        (named(" x "), 2, "rules[0].name", "is not a name"),
+        (named(""), 2, "rules[0].name", "is not a name"),
+        (
+            format!("{},\n{}", named("x"), named("x")),
+            3,
+            "rules[1].name",
+            "\"x\" is the name of rules[0] already; names are unique",
+        ),
+        (
+            format!("{},\n{}", with_id(1), with_id(2)),
+            3,
+            "rules[1].id",
+            "\"x\" is the id of rules[0] already",
+        ),
+        (format!("{right},\n{right}"), 3, "rules[1]", "does the same as rules[0]"),
+    ];
+    for (text, line, path, fragment) in cases {
+        // An empty rule lacks two things; the first is told here.
+        let text = rule(text);
+        let found = mistakes(&text);
+        let first = &found[0];
+        assert_eq!((first.line, first.path.as_str()), (Some(*line), *path), "{text}\n{found:#?}");
+        assert!(first.message.contains(fragment), "{text}\n{found:#?}");
+        assert_eq!(
+            found.len(),
+            if text.contains("{}\n") && text.len() < 20 { 2 } else { 1 },
+            "{found:#?}"
+        );
+    }
+}
+
+#[test]
+fn in_other_sections() {
+    let cases: &[(&str, &str, &str)] = &[
+        ("version: 2", "version", "must be 1, not 2"),
+        ("version: \"1\"", "version", "must be 1, not \"1\""),
+        ("dataplane: { workers: 0 }", "dataplane.workers", "from 1 to 64, not 0"),
+        ("dataplane: { workers: 65 }", "dataplane.workers", "from 1 to 64, not 65"),
+        ("dataplane: { workers: -1 }", "dataplane.workers", "from 1 to 64, not -1"),
+        (
+            "dataplane: { io: \"dpdk\" }",
+            "dataplane.io",
+            "must be \"auto\", \"io-uring\" or \"syscalls\", not \"dpdk\"",
+        ),
+        (
+            "dataplane: { receiveBufferBytes: 1000 }",
+            "dataplane.receiveBufferBytes",
+            "from 65536 to 1073741824, not 1000",
+        ),
+        ("dataplane: { sched: \"fifo\" }", "dataplane.sched", "not supported by this version yet"),
+        (
+            "dataplane: { coalesceUsecs: 50 }",
+            "dataplane.coalesceUsecs",
+            "not supported by this version yet",
+        ),
+        ("log: { level: \"warning\" }", "log.level", "did you mean \"warn\"?"),
+        (
+            "log: { format: \"xml\" }",
+            "log.format",
+            "must be \"auto\", \"text\" or \"json\", not \"xml\"",
+        ),
+        ("log: \"debug\"", "log", "must be an object: { … }, not \"debug\""),
+        ("control: { socket: \"mcr.sock\" }", "control.socket", "is not an absolute path"),
+        ("control: { socket: 5 }", "control.socket", "must be text in quotes, not 5"),
+        ("control: { group: \"\" }", "control.group", "is not the name of a group"),
+        (
+            "pinning: { eth0: [2, 3] }",
+            "pinning",
+            "pinning is not supported by this version yet; remove it",
+        ),
+        (
+            "igmp: { querier_interfaces: [\"eth1\"], query_interval: 60 }",
+            "igmp",
+            "not supported by this version yet",
+        ),
+        (
+            "pim: { enabled: true, static_rp: [{ rp: \"10.0.0.1\", group: \"239.0.0.0/8\" }] }",
+            "pim",
+            "not supported by this version yet",
+        ),
+        (
+            "msdp: { peers: [{ address: \"10.1.0.1\", mesh_group: \"a\" }] }",
+            "msdp",
+            "not supported",
+        ),
+        ("metrics: { listen: \"127.0.0.1:9464\" }", "metrics", "not supported by this version yet"),
+        (
+            "pim: { interfaces: [{ name: \"eth0\", drPrio: 1 }] }",
+            "pim.interfaces[0].drPrio",
+            "did you mean",
+        ),
+        ("rule: []", "rule", "did you mean \"rules\"?"),
+    ];
+    for (top, path, fragment) in cases {
+        let found = mistakes(&file(INPUT, OUTPUT, "", top));
+        assert_eq!(found.len(), 1, "{top}: {found:#?}");
+        assert_eq!((found[0].line, found[0].path.as_str()), (Some(8), *path), "{top}");
+        assert!(found[0].message.contains(fragment), "{top}\n{}", found[0]);
+    }
+    let long = format!("control: {{ socket: \"/{}\" }}", "x".repeat(107));
+    assert_mistake(&file(INPUT, OUTPUT, "", &long), 8, "control.socket", "108 bytes long");
+    assert_mistake("{ rules: {} }", 1, "rules", "must be a list of rules: [{ … }], not an object");
+    assert_mistake("[]", 1, "", "a configuration is an object: { rules: [ … ] }");
+}
+
+#[test]
+fn too_many() {
+    let outputs = vec!["{ }"; 257].join(",");
+    let text = format!("{{ rules: [\n{{ input: {{ {INPUT} }}, outputs: [{outputs}] }}] }}");
+    assert_mistake(&text, 2, "rules[0].outputs", "has 257 outputs; 256 is the most");
+    let text = format!("{{ rules: [{}] }}", "{},".repeat(100_001));
+    assert_mistake(&text, 1, "rules", "has 100001 rules; 100000 is the most");
+    // Every rule of a hundred thousand is wrong: told in bounded number and time.
+    let text = format!("{{ rules: [{}] }}", "{ x: 1 },\n".repeat(100_000));
+    let found = mistakes(&text);
+    assert_eq!(found.len(), 1001);
+    assert!(found[1000].message.contains("more than 1000 mistakes"), "{}", found[1000]);
+    // One object with very many unknown keys.
+    let keys: String = (0..200_000).map(|n| format!("k{n}: 1,\n")).collect();
+    let found = mistakes(&format!("{{ rules: [], log: {{ {keys} }} }}"));
+    assert!((2..=1001).contains(&found.len()), "{}", found.len());
+    assert!(found.iter().any(|d| d.message.contains("more mistakes in here")));
+    let large = format!("{{}}{}", " ".repeat(16 * 1024 * 1024));
+    let found = mistakes(&large);
+    assert!(found[0].message.contains("larger than 16 MiB"), "{}", found[0]);
+}
+
+#[test]
+fn all_at_once() {
+    let text = r#"{
+  version: 3,
+  rules: [
+    {
+      name: "a",
+      input: { interface: "eth0", group: "239.1.1.1", port: 70000 },
+      outputs: [
+        { interface: "eth1", group: "239.2.2.2", port: 0, ttl: 0 },
+        { iface: "eth2", group: "239.2.2.3" },
+        { interface: "eth3", group: "10.0.0.300" },
+      ],
+    },
+    {
+      name: "a",
+      input: { interface: "eth0", group: 5 },
+      outputs: [],
+    },
+    "three",
+    {
+      input: { interface: "eth0", group: "239.1.1.9", vlan: 7 },
+      outputs: [{ interface: "eth0" }],
+      enabled: 1,
+    },
+  ],
+  dataplane: { workers: 900, io: "dpdk" },
+  log: { level: "loud" },
+  pim: { enabled: true },
+  metrix: {},
+}
+"#;
+    let told: Vec<(u32, String)> =
+        mistakes(text).into_iter().map(|d| (d.line.unwrap_or(0), d.path)).collect();
+    let expected = [
+        (2, "version"),
+        (6, "rules[0].input.port"),
+        (8, "rules[0].outputs[0].port"),
+        (8, "rules[0].outputs[0].ttl"),
+        (9, "rules[0].outputs[1].iface"),
+        (10, "rules[0].outputs[2].group"),
+        (14, "rules[1].name"),
+        (15, "rules[1].input.group"),
+        (16, "rules[1].outputs"),
+        (18, "rules[2]"),
+        (20, "rules[3].input.vlan"),
+        (21, "rules[3].outputs[0]"),
+        (22, "rules[3].enabled"),
+        (25, "dataplane.workers"),
+        (25, "dataplane.io"),
+        (26, "log.level"),
+        (27, "pim"),
+        (28, "metrix"),
+    ];
+    let expected: Vec<(u32, String)> =
+        expected.iter().map(|(line, path)| (*line, (*path).to_owned())).collect();
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn text_names_source_line_column_path() {
+    let text = file(INPUT, r#"interface: "eth1", group: "10.0.0.256""#, "", "");
+    let error = load_text("/etc/mcr/mcr.json5", &text).expect_err("a bad address");
+    assert_eq!(
+        error.to_string(),
+        "/etc/mcr/mcr.json5:5:43: rules[0].outputs[0].group: \"10.0.0.256\" is not an IP address \
+         such as \"239.1.1.1\" (names are not looked up)"
+    );
+    assert!(error.list[0].to_string().starts_with("line 5: rules[0].outputs[0].group: "));
+    let error = rule_from_json(br#"{"input":{"interface":"eth0"}}"#, Origin::Runtime)
+        .expect_err("an incomplete rule");
+    let told = error.to_string();
+    assert!(told.starts_with("request:1:2: input.group: is missing"), "{told}");
+    assert!(told.contains("\nrequest:1:1: outputs: is missing"), "{told}");
+}

@@ -1,0 +1,232 @@
+//! What holds for every rule and every text.
+
+use crate::config::{load_text, parse_output, rule_from_json, rule_from_spec, spec_of, v1};
+use crate::types::{
+    Destination, IfName, Input, Origin, Output, Port, Rule, RuleId, Ttl, is_multicast,
+};
+use proptest::prelude::*;
+use std::net::{IpAddr, Ipv4Addr};
+
+const VALID: &str = r#"// what is read
+{
+  version: 1,
+  rules: [
+    { name: "a", input: { interface: "eth0", group: "239.1.1.1", port: 5000, source: "10.0.0.1" },
+      outputs: [{ interface: 'eth1', group: "239.2.2.2", port: 0x1770, ttl: { mode: "keep" } },
+                { address: "10.0.0.9", port: 7000, ttl: 3 }], },
+    { input: { interfaces: [{ name: "eth0" }], groups: ["239.1.1.2"], ports: [] },
+      outputs: [{ interface: "eth2" }], enabled: false, priority: 7, },
+  ],
+  dataplane: { workers: 2, receive_buffer_bytes: 65536 },
+  log: { level: "debug", format: "json" }, /* end */
+}
+"#;
+
+fn group() -> impl Strategy<Value = IpAddr> {
+    (225u8..=239, any::<[u8; 3]>()).prop_map(|(a, [b, c, d])| Ipv4Addr::new(a, b, c, d).into())
+}
+
+fn host() -> impl Strategy<Value = IpAddr> {
+    (1u8..=126, any::<[u8; 3]>()).prop_map(|(a, [b, c, d])| Ipv4Addr::new(a, b, c, d).into())
+}
+
+fn interface() -> impl Strategy<Value = IfName> {
+    "[a-z][a-z0-9.@-]{0,14}".prop_map(|name| name.parse().expect("an interface name"))
+}
+
+fn port() -> impl Strategy<Value = Port> {
+    (1u16..).prop_map(|port| Port::new(port).expect("not 0"))
+}
+
+fn ttl() -> impl Strategy<Value = Ttl> {
+    prop_oneof![(1u8..).prop_map(Ttl::Set), Just(Ttl::Decrement), Just(Ttl::Keep)]
+}
+
+fn name() -> impl Strategy<Value = Option<String>> {
+    proptest::option::of("[a-zA-Z0-9äß\"'\\\\/][a-z \u{1F600}]{0,20}[a-z]")
+}
+
+fn input() -> impl Strategy<Value = Input> {
+    let multicast = (group(), proptest::option::of(port()));
+    let unicast = (host(), port().prop_map(Some));
+    let source = proptest::option::of(host());
+    (interface(), prop_oneof![3 => multicast.boxed(), 1 => unicast.boxed()], source).prop_map(
+        |(interface, (destination, port), source)| Input { interface, destination, port, source },
+    )
+}
+
+fn output() -> impl Strategy<Value = Output> {
+    let to_group = (interface().prop_map(Some), group().prop_map(Destination::Address));
+    let to_host = (proptest::option::of(interface()), host().prop_map(Destination::Address));
+    let unchanged = (interface().prop_map(Some), Just(Destination::Unchanged));
+    let place = prop_oneof![to_group.boxed(), to_host.boxed(), unchanged.boxed()];
+    (place, proptest::option::of(port()), ttl()).prop_map(
+        |((interface, destination), port, ttl)| Output {
+            name: None,
+            interface,
+            destination,
+            port,
+            ttl,
+        },
+    )
+}
+
+/// Rules that are valid but for loops and equal copies, which the properties leave out.
+fn rule() -> impl Strategy<Value = Rule> {
+    let origin = prop_oneof![Just(Origin::File), Just(Origin::Crd), Just(Origin::Runtime)];
+    let id = "[A-Za-z0-9._-]{1,64}".prop_map(|id| id.parse::<RuleId>().expect("an id"));
+    let outputs = proptest::collection::vec((output(), name()), 1..8);
+    (id, name(), origin, any::<bool>(), 0u16..=1000, input(), outputs).prop_map(
+        |(id, name, origin, enabled, priority, input, outputs)| {
+            let outputs = outputs
+                .into_iter()
+                .enumerate()
+                .map(|(index, (mut output, name))| {
+                    output.name = name.map(|name| format!("{index}{name}"));
+                    // What is unchanged stays a group only where a group comes in.
+                    if !is_multicast(input.destination)
+                        && output.destination == Destination::Unchanged
+                    {
+                        output.destination = Destination::Address([239, 255, 0, 1].into());
+                    }
+                    output
+                })
+                .collect();
+            Rule { id, name, origin, enabled, priority, input, outputs }
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn a_rule_survives_its_spec_and_its_json(rule in rule()) {
+        let spec = spec_of(&rule);
+        let back = match rule_from_spec(&spec, rule.origin) {
+            Ok(back) => back,
+            Err(told) => {
+                // Random rules may loop or repeat a copy; nothing else may be wrong.
+                for told in &told {
+                    prop_assert!(
+                        told.message.contains("would loop") || told.message.contains("same copy"),
+                        "{}", told
+                    );
+                }
+                return Ok(());
+            }
+        };
+        prop_assert_eq!(&back, &rule);
+        let json = serde_json::to_string(&spec).expect("JSON");
+        prop_assert!(!json.contains("null"), "{}", json);
+        let back = rule_from_json(json.as_bytes(), rule.origin).map_err(|e| e.to_string());
+        prop_assert_eq!(back.as_ref(), Ok(&rule));
+        let json5 = json5::to_string(&spec).expect("JSON5");
+        let back = rule_from_json(json5.as_bytes(), rule.origin).map_err(|e| e.to_string());
+        prop_assert_eq!(back, Ok(rule));
+        let read: v1::RuleSpec = serde_json::from_str(&json).expect("the same schema");
+        prop_assert_eq!(read, spec);
+    }
+
+    #[test]
+    fn a_derived_id_is_left_out_and_comes_back(mut rule in rule()) {
+        rule.id = RuleId::derived("x");
+        let mut spec = spec_of(&rule);
+        spec.id = None;
+        if let Ok(derived) = rule_from_spec(&spec, rule.origin) {
+            prop_assert_eq!(spec_of(&derived).id, None);
+            prop_assert_eq!(rule_from_spec(&spec_of(&derived), rule.origin), Ok(derived));
+        }
+    }
+
+    #[test]
+    fn no_text_panics(text in ".{0,200}") {
+        let _ = load_text("f", &text);
+        let _ = rule_from_json(text.as_bytes(), Origin::Runtime);
+        let _ = parse_output(&text);
+    }
+
+    #[test]
+    fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = rule_from_json(&bytes, Origin::Runtime);
+    }
+
+    #[test]
+    fn no_pieces_panic(
+        pieces in proptest::collection::vec(
+            proptest::sample::select(vec![
+                "{", "}", "[", "]", ",", ":", "\"", "'", "\\", "/*", "*/", "//", "\n", "\r", " ", "a",
+                "rules", "input", "outputs", "ttl", "null", "true", "NaN", "-", "0x", "1", "1e999",
+                "\u{2028}", "é", "\"x\"", "'eth0'", "link_local", "linkLocal", "\\u0061",
+            ]),
+            0..40,
+        ),
+    ) {
+        let text = pieces.concat();
+        if let Err(told) = load_text("f", &text) {
+            prop_assert!(!told.list.is_empty());
+        }
+    }
+
+    #[test]
+    fn mutated_configurations_never_panic_and_have_places(
+        edits in proptest::collection::vec((any::<prop::sample::Index>(), 0usize..6, any::<char>()), 1..6),
+    ) {
+        let mut chars: Vec<char> = VALID.chars().collect();
+        for (place, edit, c) in edits {
+            let at = place.index(chars.len());
+            match edit {
+                0 => { chars.remove(at); }
+                1 => chars.insert(at, c),
+                2 => chars[at] = c,
+                3 => chars.truncate(at.max(1)),
+                4 => { let swapped = at.saturating_sub(1); chars.swap(swapped, at); }
+                _ => {
+                    let copy: Vec<char> = chars[at..(at + 20).min(chars.len())].to_vec();
+                    chars.splice(at..at, copy);
+                }
+            }
+        }
+        let text: String = chars.into_iter().collect();
+        if let Err(told) = load_text("f", &text) {
+            let lines = u32::try_from(text.lines().count()).unwrap_or(0) + 1;
+            prop_assert!(!told.list.is_empty());
+            for one in &told.list {
+                prop_assert!(one.line.is_some_and(|line| (1..=lines).contains(&line)), "{}", one);
+            }
+        }
+    }
+
+    /// Values of every kind at every place: each is accepted or named, by its own path.
+    #[test]
+    fn wrong_values_are_named(
+        key in proptest::sample::select(vec![
+            "id", "name", "enabled", "priority", "input", "outputs", "health",
+        ]),
+        value in proptest::sample::select(vec![
+            "null", "true", "-1", "1.5", "1e300", "18446744073709551615", "\"\"", "\"x\"", "[]",
+            "[1]", "[[]]", "{}", "{ x: 1 }", "[{ ttl: {} }]", "[{ ttl: { mode: 5, value: [] } }]",
+        ]),
+    ) {
+        let text = format!("{{ rules: [{{ {key}: {value} }}] }}");
+        let told = load_text("f", &text).expect_err("incomplete").list;
+        let mut paths: Vec<&str> = told.iter().map(|d| d.path.as_str()).collect();
+        let all = paths.len();
+        paths.sort_unstable();
+        paths.dedup();
+        prop_assert_eq!(paths.len(), all, "{:?}", told);
+        for one in &told {
+            prop_assert!(one.path.starts_with("rules[0]"), "{}", one);
+        }
+    }
+}
+
+#[test]
+fn the_valid_configuration_is_valid() {
+    let loaded = load_text("f", VALID).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(loaded.rules.len(), 2);
+    assert!(!loaded.rules[1].enabled);
+    // The printed form reads the same.
+    let printed = json5::to_string(&loaded.file).expect("JSON5");
+    let again = load_text("f", &printed).unwrap_or_else(|e| panic!("{e}\n{printed}"));
+    assert_eq!((again.rules, again.dataplane), (loaded.rules, loaded.dataplane));
+    assert!(printed.contains("ttl: \"keep\""), "{printed}");
+}

@@ -1,0 +1,155 @@
+//! The configuration file: rules, and facts of this host.
+
+use super::{Igmp, Msdp, Pim, RuleSpec};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// The configuration file of mcrd.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct File {
+    /// The version of this format: 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1))]
+    pub version: Option<u32>,
+    /// The rules: at most 100,000.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<RuleSpec>,
+    /// For each input interface the processor cores, and so the workers, that serve it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pinning: Option<BTreeMap<String, Vec<u32>>>,
+    /// How packets are moved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dataplane: Option<DataplaneSpec>,
+    /// Membership by IGMP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub igmp: Option<Igmp>,
+    /// Routing by PIM sparse mode.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pim: Option<Pim>,
+    /// Exchange of active sources by MSDP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub msdp: Option<Msdp>,
+    /// The control socket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub control: Option<ControlSpec>,
+    /// The metrics endpoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<MetricsSpec>,
+    /// Logging.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<LogSpec>,
+}
+
+/// How packets are moved.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct DataplaneSpec {
+    /// How workers do I/O. Default auto.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub io: Option<Io>,
+    /// Worker threads: 1 to 64, default 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 64))]
+    pub workers: Option<u32>,
+    /// Bytes of receive buffers that each worker has: 65536 to 1073741824, default 33554432.
+    #[serde(skip_serializing_if = "Option::is_none", alias = "receive_buffer_bytes")]
+    #[schemars(range(min = 65_536, max = 1_073_741_824))]
+    pub receive_buffer_bytes: Option<u32>,
+    /// The scheduling class of the workers. Default normal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sched: Option<Sched>,
+    /// Microseconds that a worker waits for more packets before it works on those that are there. Default 0.
+    #[serde(skip_serializing_if = "Option::is_none", alias = "coalesce_usecs")]
+    pub coalesce_usecs: Option<u32>,
+}
+
+/// How workers do I/O.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Io {
+    /// io_uring where it works, system calls elsewhere; the reason is logged and shown by
+    /// `mcrctl list-workers`.
+    #[default]
+    Auto,
+    /// io_uring, or not at all.
+    #[serde(alias = "io_uring")]
+    IoUring,
+    /// recvmmsg and sendmmsg.
+    Syscalls,
+}
+
+/// A scheduling class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Sched {
+    /// The system's default.
+    Normal,
+    /// SCHED_FIFO.
+    Fifo,
+}
+
+/// The control socket.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ControlSpec {
+    /// Where the socket is; default /run/mcr/control.sock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub socket: Option<PathBuf>,
+    /// The group whose members may use it; default mcr, if there is such a group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+}
+
+/// The metrics endpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct MetricsSpec {
+    /// The address and TCP port to serve metrics on, such as 127.0.0.1:9464.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<String>,
+}
+
+/// Logging.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct LogSpec {
+    /// The least important messages that are logged. Default info.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub level: Option<LogLevel>,
+    /// The form of log lines. Default auto.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<LogFormat>,
+}
+
+/// How important a message is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Something does not work.
+    Error,
+    /// Something works less well than it should.
+    Warn,
+    /// Something changed.
+    #[default]
+    Info,
+    /// Why something changed.
+    Debug,
+    /// Every step.
+    Trace,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    #[default]
+    Auto,
+    /// Text for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}

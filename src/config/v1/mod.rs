@@ -1,0 +1,29 @@
+//! Version 1 of the configuration schema: the file, a rule in the control API, and the spec of a
+//! `MulticastRoute` are these types.
+//!
+//! Everything is optional here: what is missing is found by validation, together with all other
+//! mistakes. The doc comment of a field is its description in the schema.
+
+mod file;
+mod interface;
+mod output;
+mod protocols;
+mod rate;
+mod rule;
+mod union;
+
+pub use file::{
+    ControlSpec, DataplaneSpec, File, Io, LogFormat, LogLevel, LogSpec, MetricsSpec, Sched,
+};
+pub use interface::InterfaceSelector;
+pub use output::{MtuPolicy, OutputSpec, RateLimit, When};
+pub use protocols::{
+    HostVersion, Igmp, IgmpHost, IgmpInterface, Msdp, MsdpPeer, Pim, PimInterface, Querier,
+    SptSwitchover, StaticRp,
+};
+pub use rate::BitRate;
+pub use rule::{Health, InputSpec, Join, LinkLocal, PortRange, Protocol, RuleSpec, SourceFilter};
+pub use union::{
+    Dscp, DscpMode, DscpObject, OutputSource, OutputSourceMode, OutputSourceObject, Ttl, TtlMode,
+    TtlObject, Vlan, VlanMode, VlanObject,
+};
