@@ -19,15 +19,15 @@ const BACKLOG: i32 = 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// Somebody answers on it.
-    #[error(
-        "{0}: a daemon answers there already; stop it, or choose another control socket path"
-    )]
+    #[error("{0}: a daemon answers there already; stop it, or choose another control socket path")]
     InUse(PathBuf),
     /// The file that is there is not a socket.
     #[error("{0} exists and is not a socket; remove it, or choose another control socket path")]
     NotASocket(PathBuf),
     /// The group that was asked for does not exist.
-    #[error("there is no group \"{0}\" on this system; create it, or choose another for the control socket")]
+    #[error(
+        "there is no group \"{0}\" on this system; create it, or choose another for the control socket"
+    )]
     NoSuchGroup(String),
     /// The path does not fit a socket address.
     #[error("{path}: not a usable control socket path ({error}); at most 107 bytes")]
@@ -64,8 +64,8 @@ pub fn bind(path: &Path, group: Option<&str>) -> Result<UnixListener, BindError>
         Group::from_name(name).ok().flatten().map(|group| group.gid)
     })?;
     let system = |action| move |error| BindError::System { action, path: path.to_owned(), error };
-    let address = SockAddr::unix(path)
-        .map_err(|error| BindError::Path { path: path.to_owned(), error })?;
+    let address =
+        SockAddr::unix(path).map_err(|error| BindError::Path { path: path.to_owned(), error })?;
     create_parent(path)?;
     clear(path, &address)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)

@@ -16,7 +16,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 /// Longer than the daemon takes at most to say that it cannot answer.
-const TIMEOUT: Duration = Duration::from_secs(35);
+const TIMEOUT: Duration = Duration::from_secs(15);
 /// The largest answer that is read, bytes.
 const MAX_ANSWER: usize = 512 * 1024 * 1024;
 
@@ -105,8 +105,11 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn add_rule(&self, rule: &serde_json::Value) -> Result<(RuleJson, bool), ClientError> {
-        let answer = self.ask(Method::POST, "/v1/rules", rule.to_string()).await?;
+    pub async fn add_rule(
+        &self,
+        rule: &serde_json::Value,
+    ) -> Result<(RuleJson, bool), ClientError> {
+        let answer = self.post("/v1/rules", rule).await?;
         Ok((answer.read()?, answer.status == StatusCode::CREATED.as_u16()))
     }
 
@@ -115,7 +118,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn remove_rule(&self, key: &str) -> Result<RuleJson, ClientError> {
-        self.ask(Method::DELETE, &rule_path(key), String::new()).await?.read()
+        self.delete_rule(key).await?.read()
     }
 
     /// All counters.
@@ -158,16 +161,24 @@ impl Client {
         self.ask(Method::GET, path, String::new()).await
     }
 
-    /// Sends a request, with `body` as JSON where it is not empty.
+    /// Sends a document; the answer as it comes.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn ask(
-        &self,
-        method: Method,
-        path: &str,
-        body: String,
-    ) -> Result<Answer, ClientError> {
+    pub async fn post(&self, path: &str, body: &serde_json::Value) -> Result<Answer, ClientError> {
+        self.ask(Method::POST, path, body.to_string()).await
+    }
+
+    /// Like [`Self::remove_rule`]; the answer as it comes.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn delete_rule(&self, key: &str) -> Result<Answer, ClientError> {
+        self.ask(Method::DELETE, &rule_path(key), String::new()).await
+    }
+
+    /// One request within the time; `body` is JSON where it is not empty.
+    async fn ask(&self, method: Method, path: &str, body: String) -> Result<Answer, ClientError> {
         match timeout(self.timeout, self.exchange(method, path, body)).await {
             Ok(answer) => answer,
             Err(_) => Err(ClientError::Unreachable(format!(

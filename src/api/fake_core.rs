@@ -201,8 +201,7 @@ fn answer(rules: &mut Vec<Rule>, request: Request) -> Result<Reply, Refusal> {
             }
         },
         Request::RemoveRule(key) => {
-            let found =
-                rules.iter().position(|r| r.id.as_str() == key || r.display_name() == key);
+            let found = rules.iter().position(|r| r.id.as_str() == key || r.display_name() == key);
             let Some(index) = found else { return Err(Refusal::NoSuchRule(key)) };
             if rules[index].origin != Origin::Runtime {
                 return Err(Refusal::NotYours {

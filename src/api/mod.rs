@@ -28,6 +28,6 @@ pub use server::{Exchange, Limits, serve};
 pub const DEFAULT_SOCKET: &str = "/run/mcr/control.sock";
 
 #[cfg(test)]
-mod fake_core;
+pub(crate) mod fake_core;
 #[cfg(test)]
 mod tests;

@@ -126,8 +126,7 @@ impl From<Diagnostics> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status =
-            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut body = serde_json::to_vec_pretty(&self).unwrap_or_default();
         body.push(b'\n');
         (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response()
