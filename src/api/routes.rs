@@ -16,6 +16,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http_body_util::BodyExt;
 use serde::Serialize;
+use serde_json::Value;
+use std::convert::identity;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -53,68 +55,71 @@ pub(super) fn busy_router(max_connections: usize) -> Router {
 
 async fn ping(State(context): State<Context>) -> Answer {
     match context.ask(Request::Ping).await? {
-        Reply::Pong(pong) => json(StatusCode::OK, &pong),
+        Reply::Pong(pong) => json(StatusCode::OK, pong, identity).await,
         other => Err(unexpected(&other)),
     }
 }
 
 async fn rules(State(context): State<Context>) -> Answer {
-    let rules = context.rules().await?;
-    json(StatusCode::OK, &rules.into_iter().map(RuleJson::from).collect::<Vec<_>>())
+    let shape = |rules: Vec<RuleStatus>| rules.into_iter().map(RuleJson::from).collect::<Vec<_>>();
+    json(StatusCode::OK, context.rules().await?, shape).await
 }
 
 async fn rule(State(context): State<Context>, key: Key) -> Answer {
     let key = key_of(key)?;
-    let rules = context.rules().await?;
-    json(StatusCode::OK, &RuleJson::from(find(rules, &key)?))
+    let rule = find(context.rules().await?, &key)?;
+    json(StatusCode::OK, rule, RuleJson::from).await
 }
 
 async fn add_rule(State(context): State<Context>, headers: HeaderMap, body: Body) -> Answer {
     let body = read_body(&context.limits, &headers, body).await?;
-    // Syntax first, with serde_json's limit on nesting: only well-formed JSON reaches the schema.
-    serde_json::from_slice::<serde_json::Value>(&body).map_err(|e| Problem::bad_json(&e))?;
-    let rule = config::rule_from_json(&body, Origin::Runtime)?;
+    let rule = aside(move || {
+        // Syntax first, with serde_json's limit on nesting: only well-formed JSON reaches the schema.
+        serde_json::from_slice::<Value>(&body).map_err(|error| Problem::bad_json(&error))?;
+        config::rule_from_json(&body, Origin::Runtime).map_err(Problem::from)
+    });
+    let rule = rule.await??;
     let (status, rule) = match context.ask(Request::AddRule(rule)).await? {
-        Reply::Rule(rule) => (StatusCode::CREATED, RuleJson::from(*rule)),
-        Reply::Unchanged(rule) => (StatusCode::OK, RuleJson::from(*rule)),
+        Reply::Rule(rule) => (StatusCode::CREATED, *rule),
+        Reply::Unchanged(rule) => (StatusCode::OK, *rule),
         other => return Err(unexpected(&other)),
     };
     // An id consists of characters that stand in a path as they are.
-    let location = [(header::LOCATION, format!("/v1/rules/{}", rule.id))];
-    Ok((location, json(status, &rule)?).into_response())
+    let location = [(header::LOCATION, format!("/v1/rules/{}", rule.rule.id))];
+    Ok((location, json(status, rule, RuleJson::from).await?).into_response())
 }
 
 async fn remove_rule(State(context): State<Context>, key: Key) -> Answer {
     match context.ask(Request::RemoveRule(key_of(key)?)).await? {
-        Reply::Rule(rule) => json(StatusCode::OK, &RuleJson::from(*rule)),
+        Reply::Rule(rule) => json(StatusCode::OK, *rule, RuleJson::from).await,
         other => Err(unexpected(&other)),
     }
 }
 
 async fn stats(State(context): State<Context>) -> Answer {
     match context.ask(Request::Stats).await? {
-        Reply::Stats(stats) => json(StatusCode::OK, &StatsJson::from(*stats)),
+        Reply::Stats(stats) => json(StatusCode::OK, *stats, StatsJson::from).await,
         other => Err(unexpected(&other)),
     }
 }
 
 async fn workers(State(context): State<Context>) -> Answer {
     match context.ask(Request::Workers).await? {
-        Reply::Workers(workers) => json(StatusCode::OK, &workers),
+        Reply::Workers(workers) => json(StatusCode::OK, workers, identity).await,
         other => Err(unexpected(&other)),
     }
 }
 
 async fn interfaces(State(context): State<Context>) -> Answer {
     match context.ask(Request::Interfaces).await? {
-        Reply::Interfaces(interfaces) => json(StatusCode::OK, &interfaces),
+        Reply::Interfaces(interfaces) => json(StatusCode::OK, interfaces, identity).await,
         other => Err(unexpected(&other)),
     }
 }
 
 async fn mroute(State(context): State<Context>) -> Answer {
     match context.ask(Request::Mroute).await? {
-        Reply::Mroute(mroute) => json(StatusCode::OK, &mroute),
+        Reply::Mroute(mroute) => json(StatusCode::OK, mroute, identity).await,
         other => Err(unexpected(&other)),
     }
 }
@@ -190,15 +195,16 @@ fn find(rules: Vec<RuleStatus>, key: &str) -> Result<RuleStatus, Refusal> {
         .ok_or_else(|| Refusal::NoSuchRule(key.to_owned()))
 }
 
-/// The core answered another question: our mistake, and the only way to a 500.
+/// The core answered another question.
 fn unexpected(reply: &Reply) -> Problem {
     tracing::error!(?reply, "the core answered another question");
-    Problem::new(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "internal",
-        "Internal error",
-        "the relay answered another question than was asked; please report this".into(),
-    )
+    internal("the relay answered another question than was asked")
+}
+
+/// A mistake of ours, never of the request: the only way to a 500.
+fn internal(what: &str) -> Problem {
+    let detail = format!("{what}; please report this");
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", detail)
 }
 
 fn key_of(key: Key) -> Result<String, Problem> {
@@ -213,17 +219,32 @@ fn key_of(key: Key) -> Result<String, Problem> {
     }
 }
 
-fn json<T: Serialize>(status: StatusCode, value: &T) -> Answer {
-    match serde_json::to_vec_pretty(value) {
+/// A document made of `value`. Thousands of rules take many milliseconds to write, and the daemon's
+/// loop runs on this thread: so another one writes them.
+async fn json<V, T>(status: StatusCode, value: V, shape: fn(V) -> T) -> Answer
+where
+    V: Send + 'static,
+    T: Serialize + 'static,
+{
+    let body = aside(move || serde_json::to_vec_pretty(&shape(value))).await?;
+    match body {
         Ok(mut body) => {
             body.push(b'\n');
             Ok((status, [(header::CONTENT_TYPE, "application/json")], body).into_response())
         }
         Err(error) => {
             tracing::error!(%error, "an answer does not serialise");
-            Err(Problem::unavailable("the answer does not serialise; please report this"))
+            Err(internal("the answer does not serialise"))
         }
     }
+}
+
+/// Does work that may take long on a thread of its own.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        tracing::error!(%error, "a control request ended badly");
+        internal("the request ended badly")
+    })
 }
 
 /// The body, at most `max_body` bytes and within `body_timeout`.

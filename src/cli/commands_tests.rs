@@ -42,10 +42,9 @@ async fn add_list_remove() {
         assert_eq!(output.ttl, "keep");
     }
     let list = mcrctl(&daemon.path, "list").await.out;
-    assert!(
-        list.contains("\nr1  cam   runtime  active   239.1.1.1:5000 on eth0  239.2.2.2:6000"),
-        "{list}"
-    );
+    let row =
+        "\nr1  cam   runtime  active  239.1.1.1:5000 on eth0  239.2.2.2:6000 via eth1 ttl keep\n";
+    assert!(list.contains(row), "{list}");
     let said = mcrctl(&daemon.path, "remove runtime/cam").await;
     assert_eq!(said.out, "removed rule r1 (runtime/cam)\n");
     let said = mcrctl(&daemon.path, "remove cam").await;

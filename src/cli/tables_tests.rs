@@ -26,11 +26,11 @@ fn list_shows_rules_and_why_they_wait() {
     assert_eq!(
         table,
         "\
-ID                NAME              ORIGIN   STATE    INPUT                      OUTPUTS
-9f86d081884c7d65  studio-a-cameras  runtime  active   239.1.1.1:5000 on eth0     239.2.2.2:6000 via eth1 ttl 8
-                                                      from 10.0.0.1              10.9.9.9:7000 ttl decrement
+ID                NAME              ORIGIN   STATE    INPUT                   OUTPUTS
+9f86d081884c7d65  studio-a-cameras  runtime  active   239.1.1.1:5000 on eth0  239.2.2.2:6000 via eth1 ttl 8
+                                                      from 10.0.0.1           10.9.9.9:7000 ttl decrement
     output 10.9.9.9:7000 ttl decrement is pending: no route to 10.9.9.9
-r2                -                 file     pending  239.1.1.1 on eth0          same group, port 6000 via eth1
+r2                -                 file     pending  239.1.1.1 on eth0       same group, port 6000 via eth1
     pending: interface eth0 does not exist
 "
     );
