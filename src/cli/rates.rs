@@ -153,8 +153,10 @@ pub(super) fn table(before: &StatsJson, after: &StatsJson) -> Option<String> {
             of(port.kernel_dropped, old.map(|o| o.kernel_dropped)),
         ]);
     }
-    out.push('\n');
-    out.push_str(&table.render());
+    if !after.ports.is_empty() {
+        out.push('\n');
+        out.push_str(&table.render());
+    }
     out.push_str(&format!("\nso far: {}\n", Totals::of(after).sentence()));
     Some(out)
 }
