@@ -1,1 +1,33 @@
-//! L5, the control API: HTTP and JSON over a Unix socket, server and client.
+//! L5, the control API: HTTP/1.1 and JSON over a Unix socket, server and client.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /v1/ping` | who answers |
+//! | `GET /v1/rules` | all rules with state and counters |
+//! | `POST /v1/rules` | adds a rule: 201 new, 200 it was there already |
+//! | `GET /v1/rules/{idOrName}` | one rule |
+//! | `DELETE /v1/rules/{idOrName}` | removes a rule; the answer is the rule as it was |
+//! | `GET /v1/stats`, `/v1/workers`, `/v1/interfaces`, `/v1/mroute` | counters, workers, interfaces, forwarding state |
+//!
+//! A name with a slash (`runtime/cam`) is percent-encoded in the path. Every refusal is a problem
+//! document (RFC 9457, [`Problem`]). A connection carries one request.
+
+mod bind;
+mod client;
+mod problem;
+mod routes;
+mod server;
+pub mod v1;
+
+pub use bind::{BindError, bind};
+pub use client::{Answer, Client, ClientError};
+pub use problem::{Problem, ProblemError};
+pub use server::{Exchange, Limits, serve};
+
+/// Where the daemon listens and `mcrctl` looks unless told otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/mcr/control.sock";
+
+#[cfg(test)]
+pub(crate) mod fake_core;
+#[cfg(test)]
+mod tests;

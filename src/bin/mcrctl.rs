@@ -1,2 +1,5 @@
-//! placeholder
-fn main() {}
+//! `mcrctl`: asks a running `mcrd` and changes its rules.
+
+fn main() -> std::process::ExitCode {
+    mcr::cli::main()
+}

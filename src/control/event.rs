@@ -36,6 +36,8 @@ pub enum Reply {
     Pong(view::Pong),
     /// To `AddRule` and `RemoveRule`: the rule as it is, or as it was when removed.
     Rule(Box<view::RuleStatus>),
+    /// To `AddRule` where the same rule was there already: nothing changed.
+    Unchanged(Box<view::RuleStatus>),
     /// To `Rules`.
     Rules(Vec<view::RuleStatus>),
     /// To `Stats`.

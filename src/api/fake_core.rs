@@ -1,0 +1,264 @@
+//! For tests: a core that keeps rules in a list and answers everything else with samples.
+
+use super::server::{Exchange, Limits, serve};
+use super::{Client, bind};
+use crate::control::event::{Refusal, Reply, Request};
+use crate::control::view::{
+    ClosedPorts, InterfaceStatus, MembershipStatus, Mroute, MrouteEntry, MrouteOutput,
+    OutputStatus, Pong, PortKind, PortStatus, RuleStatus, State, Stats, Traffic, WorkerStatus,
+};
+use crate::types::{
+    Destination, DropReason, IfIndex, Input, Link, LinkLayer, Origin, Output, Port, Rule, Time, Ttl,
+};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().expect("an address")
+}
+
+/// A runtime rule from 239.1.1.1:5000 on eth0 to a group and, routed, to an address.
+pub(crate) fn rule(id: &str, name: Option<&str>) -> Rule {
+    let multicast = Output {
+        name: None,
+        interface: Some("eth1".parse().expect("a name")),
+        destination: Destination::Address(ip("239.2.2.2")),
+        port: Port::new(6000),
+        ttl: Ttl::Set(8),
+    };
+    let unicast = Output {
+        name: None,
+        interface: None,
+        destination: Destination::Address(ip("10.9.9.9")),
+        port: Port::new(7000),
+        ttl: Ttl::Decrement,
+    };
+    Rule {
+        id: id.parse().expect("an id"),
+        name: name.map(str::to_owned),
+        origin: Origin::Runtime,
+        enabled: true,
+        priority: 500,
+        input: Input {
+            interface: "eth0".parse().expect("a name"),
+            destination: ip("239.1.1.1"),
+            port: Port::new(5000),
+            source: Some(ip("10.0.0.1")),
+        },
+        outputs: vec![multicast, unicast],
+    }
+}
+
+/// That rule at work: the first output sent 980 of 1000, the others are pending.
+pub(crate) fn status(rule: Rule) -> RuleStatus {
+    let mut outputs: Vec<OutputStatus> = rule
+        .outputs
+        .iter()
+        .map(|_| OutputStatus {
+            state: State::Pending,
+            reason: Some("no route to 10.9.9.9".into()),
+            interface: None,
+            wanted: 0,
+            sent: Traffic::default(),
+            drops: [].into(),
+        })
+        .collect();
+    if let Some(first) = outputs.first_mut() {
+        first.state = State::Active;
+        first.reason = None;
+        first.interface = Some(IfIndex(3));
+        first.wanted = 1000;
+        first.sent = Traffic { datagrams: 980, bytes: 1_372_000 };
+        first.drops = [(DropReason::SendBufferFull, 20)].into();
+    }
+    RuleStatus {
+        rule,
+        state: State::Active,
+        reason: None,
+        matched: Traffic { datagrams: 1000, bytes: 1_400_000 },
+        outputs,
+    }
+}
+
+pub(crate) fn port() -> PortStatus {
+    PortStatus {
+        port: 1,
+        kind: PortKind::Packet,
+        index: IfIndex(2),
+        interface: "eth0".into(),
+        local: None,
+        worker: 0,
+        kernel_received: 1020,
+        kernel_dropped: 5,
+        frames: 1015,
+        super_frames: 0,
+        partial_checksums: 0,
+        datagrams: 1012,
+        matched: 1000,
+        drops: [(DropReason::Fragment, 3), (DropReason::NoRule, 12)].into(),
+    }
+}
+
+pub(crate) fn stats(rules: Vec<RuleStatus>) -> Stats {
+    Stats {
+        at: Time(1_000_000_000),
+        ports: vec![port()],
+        closed_ports: ClosedPorts::default(),
+        rules,
+        workers: vec![worker()],
+    }
+}
+
+pub(crate) fn worker() -> WorkerStatus {
+    WorkerStatus {
+        worker: 0,
+        tier: "syscalls".into(),
+        tier_reason: Some("kernel.io_uring_disabled is 2".into()),
+        running: true,
+        generation: 7,
+        ports: 1,
+        turns: 88,
+        frames: 1015,
+        sends: 980,
+        egress_sockets: 1,
+        egress_evictions: 0,
+        buffers_exhausted: 0,
+        stale_completions: 0,
+        restarts: 0,
+    }
+}
+
+pub(crate) fn interface() -> InterfaceStatus {
+    InterfaceStatus {
+        link: Link {
+            index: IfIndex(2),
+            name: "eth0".parse().expect("a name"),
+            alt_names: vec![],
+            up: true,
+            carrier: false,
+            loopback: false,
+            mtu: 1500,
+            kind: "veth".into(),
+            link_layer: LinkLayer::Ethernet,
+            mac: Some([2, 0, 0, 0, 0, 1]),
+        },
+        addresses: vec!["10.0.0.7/24".parse().expect("a prefix")],
+        input_of: vec!["runtime/cam".into()],
+        output_of: vec![],
+    }
+}
+
+pub(crate) fn mroute() -> Mroute {
+    let output = MrouteOutput {
+        interface: Some("eth1".into()),
+        destination: Some(ip("239.2.2.2")),
+        port: Some(6000),
+        ttl: "16".into(),
+        blocked: Some(DropReason::NoCarrier),
+    };
+    Mroute {
+        generation: 7,
+        entries: vec![MrouteEntry {
+            interface: "eth0".into(),
+            source: None,
+            group: ip("239.1.1.1"),
+            port: Some(5000),
+            rules: vec!["runtime/cam".into()],
+            outputs: vec![output],
+        }],
+        memberships: vec![MembershipStatus {
+            index: IfIndex(2),
+            interface: "eth0".into(),
+            group: ip("239.1.1.1"),
+            source: None,
+            joined: false,
+            reason: Some("too many memberships".into()),
+        }],
+    }
+}
+
+fn answer(rules: &mut Vec<Rule>, request: Request) -> Result<Reply, Refusal> {
+    let all = |rules: &[Rule]| rules.iter().cloned().map(status).collect::<Vec<_>>();
+    Ok(match request {
+        Request::Ping => Reply::Pong(Pong {
+            version: "0.1.0".into(),
+            pid: 42,
+            uptime_seconds: 93_784,
+            generation: 7,
+            rules: rules.len(),
+        }),
+        Request::AddRule(rule) => match rules.iter().find(|r| r.id == rule.id) {
+            Some(same) if *same == rule => Reply::Unchanged(Box::new(status(rule))),
+            Some(other) => {
+                let owner = other.display_name();
+                return Err(Refusal::IdTaken { id: rule.id.into(), owner });
+            }
+            None => {
+                rules.push(rule.clone());
+                Reply::Rule(Box::new(status(rule)))
+            }
+        },
+        Request::RemoveRule(key) => {
+            let found = rules.iter().position(|r| r.id.as_str() == key || r.display_name() == key);
+            let Some(index) = found else { return Err(Refusal::NoSuchRule(key)) };
+            if rules[index].origin != Origin::Runtime {
+                return Err(Refusal::NotYours {
+                    rule: key,
+                    origin: rules[index].origin,
+                    remedy: "change the file and send mcrd SIGHUP".into(),
+                });
+            }
+            Reply::Rule(Box::new(status(rules.remove(index))))
+        }
+        Request::Rules => Reply::Rules(all(rules)),
+        Request::Stats => Reply::Stats(Box::new(stats(all(rules)))),
+        Request::Workers => Reply::Workers(vec![worker()]),
+        Request::Interfaces => Reply::Interfaces(vec![interface()]),
+        Request::Mroute => Reply::Mroute(mroute()),
+    })
+}
+
+/// A server on a socket of its own, with the core above behind it.
+pub(crate) struct Daemon {
+    pub(crate) path: PathBuf,
+    stop: Option<oneshot::Sender<()>>,
+    server: JoinHandle<std::io::Result<()>>,
+    _dir: tempfile::TempDir,
+}
+
+impl Daemon {
+    pub(crate) fn start(limits: Limits, mut rules: Vec<Rule>) -> Self {
+        let (to_core, mut requests) = mpsc::channel::<Exchange>(16);
+        tokio::spawn(async move {
+            while let Some((request, reply)) = requests.recv().await {
+                let _ = reply.send(answer(&mut rules, request));
+            }
+        });
+        Self::with_core(limits, to_core)
+    }
+
+    /// A server whose core is somebody else's.
+    pub(crate) fn with_core(limits: Limits, to_core: mpsc::Sender<Exchange>) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("control.sock");
+        let listener = bind(&path, None).expect("binds");
+        let (stop, stopped) = oneshot::channel::<()>();
+        let shutdown = async {
+            let _ = stopped.await;
+        };
+        let server = tokio::spawn(serve(listener, to_core, limits, shutdown));
+        Self { path, stop: Some(stop), server, _dir: dir }
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::new(&self.path)
+    }
+
+    /// Stops the server and waits for its end.
+    pub(crate) async fn stop(mut self) {
+        drop(self.stop.take());
+        self.server.await.expect("no panic").expect("no error");
+    }
+}

@@ -1,0 +1,182 @@
+//! Refusals as problem documents (RFC 9457).
+
+use crate::config::Diagnostics;
+use crate::control::event::Refusal;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+/// Why a request was refused. Nothing changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Problem {
+    /// What kind of problem, for programs: `urn:mcr:problem:invalid-rule`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind in words.
+    pub title: String,
+    /// The HTTP status code.
+    pub status: u16,
+    /// This occurrence in words: what is wrong and what would be right.
+    pub detail: String,
+    /// Each mistake of the request body.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<ProblemError>,
+}
+
+/// One mistake in a request body.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProblemError {
+    /// Where, as a path through the document: `outputs[1].group`. Empty for the document itself.
+    pub path: String,
+    /// What is wrong and what would be right.
+    pub message: String,
+    /// The line, from 1, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+    /// The column, from 1, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<u32>,
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, kind: &str, title: &str, detail: String) -> Self {
+        Self {
+            kind: format!("urn:mcr:problem:{kind}"),
+            title: title.to_owned(),
+            status: status.as_u16(),
+            detail,
+            errors: Vec::new(),
+        }
+    }
+
+    /// The relay cannot answer now.
+    pub(super) fn unavailable(why: &str) -> Self {
+        Refusal::Unavailable(why.to_owned()).into()
+    }
+
+    /// The body is not JSON at all.
+    pub(super) fn bad_json(error: &serde_json::Error) -> Self {
+        let mut problem = Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad-json",
+            "The body is not JSON",
+            format!("the body must be one rule as a JSON object: {error}"),
+        );
+        problem.errors.push(ProblemError {
+            path: String::new(),
+            message: error.to_string(),
+            line: u32::try_from(error.line()).ok(),
+            column: u32::try_from(error.column()).ok(),
+        });
+        problem
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let (status, kind, title) = match refusal {
+            Refusal::NoSuchRule(_) => (StatusCode::NOT_FOUND, "no-such-rule", "No such rule"),
+            Refusal::Ambiguous { .. } => {
+                (StatusCode::CONFLICT, "ambiguous-name", "The name is ambiguous")
+            }
+            Refusal::IdTaken { .. } => (StatusCode::CONFLICT, "id-taken", "The id is taken"),
+            Refusal::NameTaken { .. } => (StatusCode::CONFLICT, "name-taken", "The name is taken"),
+            Refusal::NotYours { .. } => {
+                (StatusCode::FORBIDDEN, "not-yours", "The rule belongs to another origin")
+            }
+            Refusal::TooManyRules { .. } => {
+                (StatusCode::CONFLICT, "too-many-rules", "Too many rules")
+            }
+            Refusal::Unavailable(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not available now")
+            }
+        };
+        Self::new(status, kind, title, refusal.to_string())
+    }
+}
+
+impl From<Diagnostics> for Problem {
+    fn from(diagnostics: Diagnostics) -> Self {
+        let errors: Vec<ProblemError> = diagnostics
+            .list
+            .into_iter()
+            .map(|one| ProblemError {
+                path: one.path,
+                message: one.message,
+                line: one.line,
+                column: one.column,
+            })
+            .collect();
+        let detail = match errors.len() {
+            1 => "the rule has a mistake".to_owned(),
+            n => format!("the rule has {n} mistakes"),
+        };
+        let mut problem = Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "invalid-rule",
+            "The rule is not valid",
+            detail,
+        );
+        problem.errors = errors;
+        problem
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut body = serde_json::to_vec_pretty(&self).unwrap_or_default();
+        body.push(b'\n');
+        (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Diagnostic;
+    use crate::types::Origin;
+
+    #[test]
+    fn refusals_have_the_status_that_says_who_must_act() {
+        let text = || "x".to_owned();
+        let table = [
+            (Refusal::NoSuchRule(text()), 404),
+            (Refusal::Ambiguous { name: text(), candidates: text() }, 409),
+            (Refusal::IdTaken { id: text(), owner: text() }, 409),
+            (Refusal::NameTaken { name: text(), id: text() }, 409),
+            (Refusal::NotYours { rule: text(), origin: Origin::File, remedy: text() }, 403),
+            (Refusal::TooManyRules { limit: 7 }, 409),
+            (Refusal::Unavailable(text()), 503),
+        ];
+        for (refusal, status) in table {
+            let said = refusal.to_string();
+            let problem = Problem::from(refusal);
+            assert_eq!((problem.status, problem.detail), (status, said));
+        }
+    }
+
+    #[test]
+    fn diagnostics_keep_path_line_and_column() {
+        let list = vec![Diagnostic {
+            line: Some(3),
+            column: Some(9),
+            path: "outputs[0].group".into(),
+            message: "10.0.0.1 is not a multicast address".into(),
+        }];
+        let problem = Problem::from(Diagnostics { source: "request".into(), list });
+        assert_eq!(
+            serde_json::to_value(problem).expect("serialises"),
+            serde_json::json!({
+                "type": "urn:mcr:problem:invalid-rule",
+                "title": "The rule is not valid",
+                "status": 422,
+                "detail": "the rule has a mistake",
+                "errors": [{"path": "outputs[0].group", "line": 3, "column": 9,
+                            "message": "10.0.0.1 is not a multicast address"}],
+            })
+        );
+    }
+}

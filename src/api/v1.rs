@@ -1,0 +1,250 @@
+//! The JSON of version 1. Rules are written as in the configuration file, with state and counters
+//! beside each field; everything else is the core's view as it is.
+
+pub use crate::control::view::{
+    ClosedPorts, InterfaceStatus, MembershipStatus, Mroute, MrouteEntry, MrouteOutput, Pong,
+    PortKind, PortStatus, State, WorkerStatus,
+};
+
+use crate::control::view::{Drops, OutputStatus, RuleStatus, Stats};
+use crate::types::{Destination, Output, Port, Time, Ttl, is_multicast};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// Copies or frames dropped, by reason; reasons with zero are absent. The reasons are text, so that
+/// a client reads the answer of a newer daemon.
+pub type DropsJson = BTreeMap<String, u64>;
+
+/// One rule, what it does and what it did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RuleJson {
+    /// Unique among all rules.
+    pub id: String,
+    /// Unique within its origin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Who asked for it, and the rule's name (or id) there: `runtime/cam1`.
+    pub origin: String,
+    /// False: known, listed, without effect.
+    pub enabled: bool,
+    /// 0 to 1000; the higher wins a contradiction.
+    pub priority: u16,
+    /// Active, pending or disabled.
+    pub state: State,
+    /// Why it is pending.
+    pub reason: Option<String>,
+    /// What it takes.
+    pub input: InputJson,
+    /// Where it goes.
+    pub outputs: Vec<OutputJson>,
+    /// Datagrams that matched.
+    pub matched_datagrams: u64,
+    /// UDP payload bytes that matched.
+    pub matched_bytes: u64,
+}
+
+/// What a rule takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InputJson {
+    /// The interface.
+    pub interface: String,
+    /// The multicast group, or a unicast address of ours.
+    pub group: IpAddr,
+    /// The UDP port; absent = every port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<Port>,
+    /// The only source; absent = every source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<IpAddr>,
+}
+
+/// One output of a rule and what it did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OutputJson {
+    /// The operator's name for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The interface to send on; absent = the kernel's routing decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
+    /// The group to send to; without `group` and `address` the group stays as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<IpAddr>,
+    /// The unicast address to send to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
+    /// The UDP port; absent = unchanged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<Port>,
+    /// A number from 1 to 255, `"decrement"` or `"keep"`.
+    pub ttl: serde_json::Value,
+    /// Active or pending.
+    pub state: State,
+    /// Why it is pending.
+    pub reason: Option<String>,
+    /// Copies that should have been sent: `sentDatagrams` and all of `drops`.
+    pub wanted: u64,
+    /// Copies that the kernel took.
+    pub sent_datagrams: u64,
+    /// Their UDP payload bytes.
+    pub sent_bytes: u64,
+    /// Copies that were not sent.
+    pub drops: DropsJson,
+}
+
+/// Counters of everything.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatsJson {
+    /// When the counters were read: nanoseconds on a monotonic clock. Two answers give a rate.
+    pub at: Time,
+    /// Input sockets.
+    pub ports: Vec<PortStatus>,
+    /// Sums over input sockets that are closed by now.
+    pub closed_ports: ClosedPorts,
+    /// Rules.
+    pub rules: Vec<RuleJson>,
+    /// Workers.
+    pub workers: Vec<WorkerStatus>,
+}
+
+impl From<RuleStatus> for RuleJson {
+    fn from(status: RuleStatus) -> Self {
+        let RuleStatus { rule, state, reason, matched, outputs } = status;
+        let origin = rule.display_name();
+        // A status that is missing would be the core's mistake: such an output shows as pending.
+        let mut statuses = outputs.into_iter();
+        let outputs = rule.outputs.into_iter().map(|o| output(o, statuses.next())).collect();
+        Self {
+            id: rule.id.into(),
+            name: rule.name,
+            origin,
+            enabled: rule.enabled,
+            priority: rule.priority,
+            state,
+            reason,
+            input: InputJson {
+                interface: rule.input.interface.into(),
+                group: rule.input.destination,
+                port: rule.input.port,
+                source: rule.input.source,
+            },
+            outputs,
+            matched_datagrams: matched.datagrams,
+            matched_bytes: matched.bytes,
+        }
+    }
+}
+
+fn output(spec: Output, status: Option<OutputStatus>) -> OutputJson {
+    let destination = match spec.destination {
+        Destination::Unchanged => None,
+        Destination::Address(address) => Some(address),
+    };
+    let status = status.unwrap_or_else(|| OutputStatus {
+        state: State::Pending,
+        reason: None,
+        interface: None,
+        wanted: 0,
+        sent: Default::default(),
+        drops: Default::default(),
+    });
+    OutputJson {
+        name: spec.name,
+        interface: spec.interface.map(String::from),
+        group: destination.filter(|a| is_multicast(*a)),
+        address: destination.filter(|a| !is_multicast(*a)),
+        port: spec.port,
+        ttl: match spec.ttl {
+            Ttl::Set(value) => value.into(),
+            Ttl::Decrement | Ttl::Keep => spec.ttl.to_string().into(),
+        },
+        state: status.state,
+        reason: status.reason,
+        wanted: status.wanted,
+        sent_datagrams: status.sent.datagrams,
+        sent_bytes: status.sent.bytes,
+        drops: drops(&status.drops),
+    }
+}
+
+fn drops(drops: &Drops) -> DropsJson {
+    drops.iter().map(|(reason, count)| (reason.name().to_owned(), *count)).collect()
+}
+
+impl From<Stats> for StatsJson {
+    fn from(stats: Stats) -> Self {
+        Self {
+            at: stats.at,
+            ports: stats.ports,
+            closed_ports: stats.closed_ports,
+            rules: stats.rules.into_iter().map(RuleJson::from).collect(),
+            workers: stats.workers,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::fake_core::{rule, status};
+    use serde_json::json;
+
+    #[test]
+    fn a_rule_shows_spec_state_and_counters() {
+        let json = serde_json::to_value(RuleJson::from(status(rule("a1", Some("cam")))))
+            .expect("serialises");
+        assert_eq!(
+            json,
+            json!({
+                "id": "a1", "name": "cam", "origin": "runtime/cam", "enabled": true,
+                "priority": 500, "state": "active", "reason": null,
+                "input": {"interface": "eth0", "group": "239.1.1.1", "port": 5000,
+                          "source": "10.0.0.1"},
+                "outputs": [
+                    {"interface": "eth1", "group": "239.2.2.2", "port": 6000, "ttl": 8,
+                     "state": "active", "reason": null, "wanted": 1000, "sentDatagrams": 980,
+                     "sentBytes": 1_372_000, "drops": {"send_buffer_full": 20}},
+                    {"address": "10.9.9.9", "port": 7000, "ttl": "decrement",
+                     "state": "pending", "reason": "no route to 10.9.9.9", "wanted": 0,
+                     "sentDatagrams": 0, "sentBytes": 0, "drops": {}},
+                ],
+                "matchedDatagrams": 1000, "matchedBytes": 1_400_000,
+            })
+        );
+        let back: RuleJson = serde_json::from_value(json).expect("reads its own JSON");
+        assert_eq!(back, RuleJson::from(status(rule("a1", Some("cam")))));
+    }
+
+    /// Every field that the file has for this rule stands in the answer with the same value.
+    #[test]
+    fn the_answer_contains_the_rule_as_the_file_writes_it() {
+        let rule = rule("a1", Some("cam"));
+        let spec = serde_json::to_value(crate::config::spec_of(&rule)).expect("serialises");
+        let json = serde_json::to_value(RuleJson::from(status(rule))).expect("serialises");
+        contains(&json, &spec, "rule");
+    }
+
+    fn contains(whole: &serde_json::Value, part: &serde_json::Value, path: &str) {
+        use serde_json::Value;
+        match (whole, part) {
+            (Value::Object(whole), Value::Object(part)) => {
+                for (key, value) in part {
+                    let path = format!("{path}.{key}");
+                    contains(whole.get(key).unwrap_or_else(|| panic!("no {path}")), value, &path);
+                }
+            }
+            (Value::Array(whole), Value::Array(part)) => {
+                assert_eq!(whole.len(), part.len(), "{path}");
+                for (whole, part) in whole.iter().zip(part) {
+                    contains(whole, part, path);
+                }
+            }
+            _ => assert_eq!(whole, part, "{path}"),
+        }
+    }
+}

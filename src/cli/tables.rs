@@ -1,0 +1,379 @@
+//! Answers as tables for people. Names come from others: each passes through `shown`.
+
+use super::columns::{Column, Columns, TIE, untied};
+use super::rates::{Totals, drops};
+use super::text::{duration, shown};
+use crate::api::v1::{
+    InputJson, InterfaceStatus, Mroute, MrouteOutput, OutputJson, Pong, PortKind, PortStatus,
+    RuleJson, State, StatsJson, WorkerStatus,
+};
+use std::fmt::Display;
+use std::net::IpAddr;
+
+pub(super) fn ping(pong: &Pong) -> String {
+    format!(
+        "mcrd {} answers: process {}, up {}, {}, generation {}\n",
+        shown(&pong.version),
+        pong.pid,
+        duration(pong.uptime_seconds),
+        count(pong.rules, "rule"),
+        pong.generation
+    )
+}
+
+/// What `add` says.
+pub(super) fn added(rule: &RuleJson, new: bool) -> String {
+    let known = if new { "" } else { " (the same rule was there already)" };
+    let mut out = format!("rule {} is {}", titled(rule), state(rule.state));
+    match &rule.reason {
+        Some(reason) => out.push_str(&format!(": {}{known}\n", shown(reason))),
+        None => out.push_str(&format!("{known}\n")),
+    }
+    for note in output_notes(rule) {
+        out.push_str(&format!("    {note}\n"));
+    }
+    untied(&out)
+}
+
+pub(super) fn removed(rule: &RuleJson) -> String {
+    format!("removed rule {}\n", titled(rule))
+}
+
+pub(super) fn rules(rules: &[RuleJson]) -> String {
+    if rules.is_empty() {
+        return "no rules; `mcrctl add` adds one\n".to_owned();
+    }
+    let mut table = Columns::new(&[
+        Column::text("ID", 16),
+        Column::text("NAME", 20),
+        Column::text("ORIGIN", 8),
+        Column::text("STATE", 8),
+        Column::text("INPUT", 30),
+        Column::text("OUTPUTS", 32),
+    ]);
+    for rule in rules {
+        let outputs: Vec<String> = rule.outputs.iter().map(output).collect();
+        table.row([
+            shown(&rule.id),
+            rule.name.as_deref().map_or_else(|| "-".to_owned(), shown),
+            shown(rule.origin.split('/').next().unwrap_or_default()),
+            state(rule.state).to_owned(),
+            input(&rule.input),
+            outputs.join("\n"),
+        ]);
+        if let Some(reason) = &rule.reason {
+            table.note(format!("{}: {}", state(rule.state), shown(reason)));
+        }
+        for note in output_notes(rule) {
+            table.note(note);
+        }
+    }
+    table.render()
+}
+
+pub(super) fn stats(stats: &StatsJson) -> String {
+    let mut out = String::new();
+    if !stats.rules.is_empty() {
+        let mut table = Columns::new(&[
+            Column::text("RULE", 24),
+            Column::text("STATE", 8),
+            Column::text("WHERE", 32),
+            Column::number("DATAGRAMS"),
+            Column::number("BYTES"),
+            Column::text("NOT SENT", 24),
+        ]);
+        for rule in &stats.rules {
+            table.row([
+                shown(&rule.origin),
+                state(rule.state).to_owned(),
+                format!("in {}", input(&rule.input)),
+                rule.matched_datagrams.to_string(),
+                rule.matched_bytes.to_string(),
+                String::new(),
+            ]);
+            for o in &rule.outputs {
+                table.row([
+                    String::new(),
+                    state(o.state).to_owned(),
+                    format!("out {}", output(o)),
+                    o.sent_datagrams.to_string(),
+                    o.sent_bytes.to_string(),
+                    drops(&o.drops).replace(", ", "\n"),
+                ]);
+            }
+        }
+        out.push_str(&table.render());
+        out.push('\n');
+    }
+    let closed = &stats.closed_ports;
+    if !stats.ports.is_empty() || closed.ports > 0 {
+        let mut table = Columns::new(&[
+            Column::text("PORT", 8),
+            Column::text("INTERFACE", 30),
+            Column::number("WORKER"),
+            Column::number("KERNEL DROPS"),
+            Column::number("FRAMES"),
+            Column::number("DATAGRAMS"),
+            Column::number("MATCHED"),
+            Column::text("NOT MATCHED", 24),
+        ]);
+        for port in &stats.ports {
+            table.row([
+                port.port.to_string(),
+                port_place(port),
+                port.worker.to_string(),
+                port.kernel_dropped.to_string(),
+                port.frames.to_string(),
+                port.datagrams.to_string(),
+                port.matched.to_string(),
+                drops(&port.drops).replace(", ", "\n"),
+            ]);
+        }
+        if closed.ports > 0 {
+            table.row([
+                "-".to_owned(),
+                format!("{}, closed", count(closed.ports, "port")),
+                "-".to_owned(),
+                closed.kernel_dropped.to_string(),
+                closed.frames.to_string(),
+                closed.datagrams.to_string(),
+                closed.matched.to_string(),
+                drops(&closed.drops).replace(", ", "\n"),
+            ]);
+        }
+        out.push_str(&table.render());
+        out.push('\n');
+    }
+    out.push_str(&Totals::of(stats).sentence());
+    out.push('\n');
+    out
+}
+
+pub(super) fn workers(workers: &[WorkerStatus]) -> String {
+    let mut table = Columns::new(&[
+        Column::number("WORKER"),
+        Column::text("STATE", 8),
+        Column::text("I/O", 22),
+        Column::number("GENERATION"),
+        Column::number("PORTS"),
+        Column::number("FRAMES"),
+        Column::number("SENDS"),
+        Column::number("SOCKETS"),
+        Column::number("RESTARTS"),
+    ]);
+    for worker in workers {
+        table.row([
+            worker.worker.to_string(),
+            if worker.running { "running" } else { "stopped" }.to_owned(),
+            shown(&worker.tier),
+            worker.generation.to_string(),
+            worker.ports.to_string(),
+            worker.frames.to_string(),
+            worker.sends.to_string(),
+            worker.egress_sockets.to_string(),
+            worker.restarts.to_string(),
+        ]);
+        if let Some(reason) = &worker.tier_reason {
+            table.note(format!("not the fastest I/O: {}", shown(reason)));
+        }
+        let rare = [
+            (worker.egress_evictions, "sockets closed to make room for others"),
+            (worker.buffers_exhausted, "times all receive buffers were in use"),
+            (worker.stale_completions, "completions that belonged to nothing; please report this"),
+        ];
+        for (times, what) in rare.into_iter().filter(|(times, _)| *times > 0) {
+            table.note(format!("{times} {what}"));
+        }
+    }
+    table.render()
+}
+
+pub(super) fn interfaces(interfaces: &[InterfaceStatus]) -> String {
+    let mut table = Columns::new(&[
+        Column::number("INDEX"),
+        Column::text("NAME", 16),
+        Column::text("STATE", 10),
+        Column::text("KIND", 10),
+        Column::number("MTU"),
+        Column::text("ADDRESSES", 20),
+        Column::text("INPUT OF", 20),
+        Column::text("OUTPUT OF", 20),
+    ]);
+    for interface in interfaces {
+        let link = &interface.link;
+        let mut names = vec![shown(link.name.as_str())];
+        names.extend(link.alt_names.iter().map(|name| shown(name)));
+        let state = match (link.up, link.carrier) {
+            (true, true) => "up",
+            (true, false) => "no carrier",
+            (false, _) => "down",
+        };
+        table.row([
+            link.index.to_string(),
+            names.join("\n"),
+            state.to_owned(),
+            or_dash(shown(&link.kind)),
+            link.mtu.to_string(),
+            lines(&interface.addresses),
+            names_of(&interface.input_of),
+            names_of(&interface.output_of),
+        ]);
+    }
+    table.render()
+}
+
+pub(super) fn mroute(mroute: &Mroute) -> String {
+    let mut out = format!("forwarding table, generation {}\n", mroute.generation);
+    let mut table = Columns::new(&[
+        Column::text("INPUT", 15),
+        Column::text("SOURCE", 15),
+        Column::text("GROUP", 22),
+        Column::text("OUTPUTS", 32),
+        Column::text("RULES", 24),
+    ]);
+    for entry in &mroute.entries {
+        let outputs: Vec<String> = entry.outputs.iter().map(mroute_output).collect();
+        table.row([
+            shown(&entry.interface),
+            any(entry.source.as_ref()),
+            endpoint(entry.group, entry.port),
+            outputs.join("\n"),
+            names_of(&entry.rules),
+        ]);
+    }
+    out.push_str(&table.render());
+    let mut table = Columns::new(&[
+        Column::text("MEMBER ON", 15),
+        Column::text("SOURCE", 15),
+        Column::text("GROUP", 22),
+        Column::text("JOINED", 6),
+    ]);
+    for membership in &mroute.memberships {
+        table.row([
+            shown(&membership.interface),
+            any(membership.source.as_ref()),
+            membership.group.to_string(),
+            if membership.joined { "yes" } else { "no" }.to_owned(),
+        ]);
+        if let Some(reason) = &membership.reason {
+            table.note(shown(reason));
+        }
+    }
+    out.push('\n');
+    out.push_str(&table.render());
+    out
+}
+
+fn mroute_output(output: &MrouteOutput) -> String {
+    let mut text = match output.destination {
+        Some(address) => endpoint(address, output.port),
+        None => unchanged(output.port.as_ref()),
+    };
+    if let Some(interface) = &output.interface {
+        text.push_str(&format!(" via{TIE}{}", shown(interface)));
+    }
+    text.push_str(&format!(" ttl{TIE}{}", shown(&output.ttl)));
+    if let Some(reason) = output.blocked {
+        text.push_str(&format!(" blocked:{TIE}{}", reason.name()));
+    }
+    text
+}
+
+/// `239.1.1.1:5000 on eth0 from 10.0.0.1`.
+pub(super) fn input(input: &InputJson) -> String {
+    let mut text = format!("{} on {}", endpoint(input.group, input.port), shown(&input.interface));
+    if let Some(source) = input.source {
+        text.push_str(&format!(" from{TIE}{source}"));
+    }
+    text
+}
+
+/// `239.2.2.2:6000 via eth1`, and the TTL where it is not the usual one.
+pub(super) fn output(output: &OutputJson) -> String {
+    let mut text = match output.group.or(output.address) {
+        Some(address) => endpoint(address, output.port),
+        None => unchanged(output.port.as_ref()),
+    };
+    if let Some(interface) = &output.interface {
+        text.push_str(&format!(" via{TIE}{}", shown(interface)));
+    }
+    match &output.ttl {
+        serde_json::Value::String(ttl) => text.push_str(&format!(" ttl{TIE}{}", shown(ttl))),
+        ttl if *ttl == crate::types::UNSET_TTL || ttl.is_null() => {}
+        ttl => text.push_str(&format!(" ttl{TIE}{}", shown(&ttl.to_string()))),
+    }
+    text
+}
+
+pub(super) fn port_place(port: &PortStatus) -> String {
+    let kind = match port.kind {
+        PortKind::Packet => "packet",
+        PortKind::Udp => "udp",
+    };
+    match &port.local {
+        Some(local) => format!("{} {kind} {}", shown(&port.interface), shown(local)),
+        None => format!("{} {kind}", shown(&port.interface)),
+    }
+}
+
+pub(super) fn state(state: State) -> &'static str {
+    match state {
+        State::Active => "active",
+        State::Pending => "pending",
+        State::Disabled => "disabled",
+    }
+}
+
+/// `1 rule`, `2 rules`.
+fn count(n: impl Display, what: &str) -> String {
+    match n.to_string().as_str() {
+        "1" => format!("1 {what}"),
+        n => format!("{n} {what}s"),
+    }
+}
+
+/// The outputs that are pending for a reason of their own.
+fn output_notes(rule: &RuleJson) -> Vec<String> {
+    let own = |o: &&OutputJson| o.reason.is_some() && o.reason != rule.reason;
+    let note = |o: &OutputJson| {
+        let reason = o.reason.as_deref().unwrap_or_default();
+        format!("output {} is {}: {}", output(o), state(o.state), shown(reason))
+    };
+    rule.outputs.iter().filter(own).map(note).collect()
+}
+
+fn titled(rule: &RuleJson) -> String {
+    format!("{} ({})", shown(&rule.id), shown(&rule.origin))
+}
+
+fn endpoint(address: IpAddr, port: Option<impl Display>) -> String {
+    match (address, port) {
+        (IpAddr::V6(v6), Some(port)) => format!("[{v6}]:{port}"),
+        (address, Some(port)) => format!("{address}:{port}"),
+        (address, None) => address.to_string(),
+    }
+}
+
+fn unchanged(port: Option<&impl Display>) -> String {
+    port.map_or_else(|| "same group".to_owned(), |port| format!("same group, port {port}"))
+}
+
+fn any(source: Option<&IpAddr>) -> String {
+    source.map_or_else(|| "any".to_owned(), ToString::to_string)
+}
+
+fn or_dash(text: String) -> String {
+    if text.is_empty() { "-".to_owned() } else { text }
+}
+
+fn lines(items: &[impl ToString]) -> String {
+    or_dash(items.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+}
+
+fn names_of(names: &[String]) -> String {
+    lines(&names.iter().map(|name| shown(name)).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+#[path = "tables_tests.rs"]
+mod tests;
