@@ -11,7 +11,9 @@
 //!  transmit checksum offload on src0 on or off; 1 to 3 outputs
 //! ```
 
-use crate::lab::{Lab, Namespace, Receive, Relay, SOON, Send, output, port, rule, sent, verify, wait_for};
+use crate::lab::{
+    Lab, Namespace, Receive, Relay, SOON, Send, output, port, rule, sent, verify, wait_for,
+};
 use std::fmt;
 
 /// One combination.

@@ -1,4 +1,5 @@
-//! The sandbox: mount, PID and network namespaces of our own, re-entered through `unshare`.
+//! The sandbox: mount, PID and network namespaces of our own, entered by running
+//! ourselves again under `scripts/sandbox`.
 //!
 //! Everything that a scenario makes lives in them: namespaces are bind mounts in our private
 //! `/run`, links live in our network namespaces, processes in our PID namespace. When its first
@@ -10,19 +11,8 @@ use std::process::{Command, ExitCode};
 /// Set inside the sandbox.
 pub(crate) const INSIDE: &str = "MCR_NETNS_INSIDE";
 
-/// The first process of the PID namespace: it prepares the namespaces, waits, and forwards the exit
-/// status. A shell, because the first process of a namespace ignores signals that it does not handle,
-/// and Ctrl-C must end everything.
-const INIT: &str = r#"
-trap 'exit 130' INT
-trap 'exit 143' TERM
-trap 'exit 129' HUP
-mount -t tmpfs -o mode=755 tmpfs /run && mkdir -p /run/netns /run/mcr /run/lab || exit 1
-ip link set lo up || exit 1
-"$@" &
-wait $!
-exit $?
-"#;
+/// Shared with the demo.
+const SANDBOX: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/sandbox");
 
 /// How an attempt to get into the sandbox ended.
 pub(crate) enum Entered {
@@ -36,8 +26,8 @@ pub(crate) enum Entered {
 
 /// Runs the test binary again, inside, and waits for it; inside it says so.
 ///
-/// The process outside only waits: whatever ends it takes `unshare` along (the parent-death signal
-/// that `setpriv` asks for), and `unshare` takes the sandbox along.
+/// The process outside only waits: whatever ends it takes the sandbox along, by a parent-death
+/// signal.
 pub(crate) fn enter() -> Entered {
     if std::env::var_os(INSIDE).is_some() {
         return Entered::Inside;
@@ -49,40 +39,29 @@ pub(crate) fn enter() -> Entered {
         Ok(path) => path,
         Err(error) => return Entered::Refused(format!("our own path is unknown: {error}")),
     };
-    let status = unshare()
-        .args(["sh", "-c", INIT, "sandbox"])
-        .arg(own)
-        .args(std::env::args_os().skip(1))
-        .env(INSIDE, "1")
-        .status();
+    let status =
+        Command::new(SANDBOX).arg(own).args(std::env::args_os().skip(1)).env(INSIDE, "1").status();
     match status {
         Ok(status) => {
             let code = status.code().and_then(|code| u8::try_from(code).ok());
             Entered::Ended(code.map_or(ExitCode::FAILURE, ExitCode::from))
         }
-        Err(error) => Entered::Refused(format!("setpriv: {error}")),
+        Err(error) => Entered::Refused(format!("{SANDBOX}: {error}")),
     }
-}
-
-fn unshare() -> Command {
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "--", "unshare", "--mount", "--net", "--pid", "--fork"]);
-    command.args(["--kill-child", "--mount-proc", "--"]);
-    command
 }
 
 fn probe() -> Result<(), String> {
     if !nix::unistd::geteuid().is_root() {
         return Err("not root; run as root (sudo -E cargo test --test netns)".to_owned());
     }
-    let output = unshare()
-        .args(["sh", "-c", "mount -t tmpfs tmpfs /run && ip link set lo up"])
+    let output = Command::new(SANDBOX)
+        .arg("true")
         .output()
-        .map_err(|error| format!("setpriv and unshare (package util-linux): {error}"))?;
+        .map_err(|error| format!("{SANDBOX}: {error}"))?;
     if output.status.success() {
         return Ok(());
     }
-    Err(format!("unshare: {}", String::from_utf8_lossy(&output.stderr).trim()))
+    Err(format!("{SANDBOX}: {}", String::from_utf8_lossy(&output.stderr).trim()))
 }
 
 /// The lines of `skips.txt`: name and reason.
