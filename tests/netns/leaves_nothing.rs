@@ -40,11 +40,14 @@ pub(crate) fn a_killed_run(lab: &Lab) {
     wait_for("the other run is at work", SOON, || {
         if run.stdout().contains("ready") { Ok(()) } else { Err(run.stderr()) }
     });
-    let family = descendants(run.id());
-    let sleep = *family
-        .iter()
-        .find(|pid| comm(**pid).as_deref() == Some("sleep"))
-        .unwrap_or_else(|| panic!("no sleep among {family:?}"));
+    // `ip netns exec` becomes `sleep` a moment later.
+    let (family, sleep) = wait_for("sleep is among the other run's processes", SOON, || {
+        let family = descendants(run.id());
+        match family.iter().find(|pid| comm(**pid).as_deref() == Some("sleep")) {
+            Some(&sleep) => Ok((family, sleep)),
+            None => Err(format!("{family:?}")),
+        }
+    });
     // The waiting process, unshare, the sandbox's init, the test binary, sleep.
     assert!(family.len() >= 5, "only {family:?}");
     watch.run(&format!("ip link add w0 type veth peer name w1 netns {sleep}"));

@@ -133,15 +133,17 @@ impl Report {
     /// Checks that exactly `count` datagrams came: each once, unchanged, in order.
     pub(crate) fn assert_perfect(&self, what: &str, count: u64) {
         self.assert_flawless(what);
-        assert_eq!(self.number("datagrams"), count, "{what}: {}", self.0);
+        assert_eq!(self.number("unique"), count, "{what}: {}", self.0);
     }
 
     /// Checks that nothing was lost, doubled, reordered or corrupted, and that the receiver itself
     /// kept up.
     pub(crate) fn assert_flawless(&self, what: &str) {
-        for fault in ["socketDropped", "corrupted", "lost", "duplicated", "reordered"] {
+        for fault in
+            ["socketDropped", "corrupted", "lost", "duplicated", "reordered", "late", "foreign"]
+        {
             assert_eq!(self.number(fault), 0, "{what}: {fault}: {}", self.0);
         }
-        assert!(self.number("datagrams") > 0, "{what}: nothing came: {}", self.0);
+        assert!(self.number("unique") > 0, "{what}: nothing came: {}", self.0);
     }
 }
