@@ -9,8 +9,8 @@
 //! ```
 
 use crate::lab::{
-    AddressWatch, Capture, Frame, Injector, Lab, SOON, Steady, counter, first_datagram, listen,
-    sender, wait_for,
+    AddressWatch, Capture, Frame, Injector, Lab, Receive, SOON, Send, Steady, counter,
+    first_datagram, listen, sender, wait_for,
 };
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
@@ -79,4 +79,29 @@ pub(crate) fn measure(lab: &Lab) {
     source.offload("src0", offload, false);
     receiver.offload("rcv0", "gro", true);
     receiver.offload("rcv0", "rx-udp-gro-forwarding", true);
+}
+
+/// `mcrgen` on one link without a relay, in every form that scenarios use: all that is sent is seen.
+pub(crate) fn generator(lab: &Lab) {
+    let (source, receiver) = (lab.namespace("source"), lab.namespace("receiver"));
+    lab.veth((&source, "src0"), (&receiver, "rcv0"), 9000);
+    source.address("src0", "10.1.0.10/24");
+    receiver.address("rcv0", "10.1.0.9/24");
+    let forms = [
+        "--size 1316",
+        "--size-range 64-1472 --train 1-64",
+        "--size 1316 --gso --train 1-64",
+        "--size-range 64-8972 --gso --train 1-64",
+    ];
+    for (stream, args) in (1..).zip(forms) {
+        for to in [("239.1.1.1", 5000), ("10.1.0.9", 5001)] {
+            let member = Receive::count("rcv0", to.0, to.1, 2_000).start(&receiver);
+            let send = Send { interface: "src0", to, rate: 20_000, count: 2_000, stream, args };
+            send.run(&source);
+            let report = member.report();
+            report.assert_perfect(args, 2_000);
+            assert_eq!(report.flows().len(), 1, "{}", report.0);
+            assert_eq!(report.flows()[0]["sourceAddress"], "10.1.0.10");
+        }
+    }
 }

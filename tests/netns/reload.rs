@@ -111,7 +111,7 @@ pub(crate) fn bad_file(lab: &Lab) {
 }
 "#,
     );
-    said(&mcrd, &[":3", "rules[0].input.port", "70000"]);
+    said(&mcrd, 3, &["rules[0].input.port", "70000"]);
     mcrd.reload(
         r#"{
   rules: [
@@ -123,9 +123,9 @@ pub(crate) fn bad_file(lab: &Lab) {
 }
 "#,
     );
-    said(&mcrd, &["rules[0].input.group", "rules[1].outputs"]);
+    said(&mcrd, 3, &["rules[0].input.group", "rules[1].outputs"]);
     mcrd.reload("{ rules: [ { name: \"a\" \n input: {} ] }");
-    said(&mcrd, &[":2"]);
+    said(&mcrd, 2, &[]);
 
     assert_eq!(mcrd.json(&["mroute"])["entries"], before["entries"], "the last good state stays");
     let member = Receive::count("rcv0", "239.2.2.2", 6000, 500).start(&receiver);
@@ -145,12 +145,12 @@ pub(crate) fn bad_file(lab: &Lab) {
     mcrd.stop();
 }
 
-/// The daemon named the file and everything in `words`.
-fn said(mcrd: &Relay, words: &[&str]) {
-    let path = mcrd.config().display().to_string();
-    wait_for(&format!("a diagnostic with {words:?}"), SOON, || {
+/// The daemon named the file, the line of a mistake, and everything in `words`.
+fn said(mcrd: &Relay, line: u32, words: &[&str]) {
+    let place = format!("{}:{line}", mcrd.config().display());
+    wait_for(&format!("a diagnostic at {place} with {words:?}"), SOON, || {
         let text = mcrd.stderr();
-        let complete = text.contains(&path) && words.iter().all(|word| text.contains(word));
+        let complete = text.contains(&place) && words.iter().all(|word| text.contains(word));
         if complete { Ok(()) } else { Err(text) }
     });
 }

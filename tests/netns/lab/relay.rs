@@ -180,7 +180,9 @@ pub(crate) fn drops(of: &Value, reason: &str) -> u64 {
 pub(crate) fn port<'a>(stats: &'a Value, interface: &str) -> &'a Value {
     stats["ports"]
         .as_array()
-        .and_then(|ports| ports.iter().find(|port| port["interface"] == interface))
+        .and_then(|ports| {
+            ports.iter().find(|port| port["interface"] == interface && port["kind"] == "packet")
+        })
         .unwrap_or_else(|| panic!("no port on {interface} in {stats}"))
 }
 
