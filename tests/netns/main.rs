@@ -1,2 +1,120 @@
-//! Scenarios in network namespaces.
-fn main() {}
+//! Scenarios in network namespaces: real kernel, real sockets, our real binaries.
+//!
+//! The binary first moves into a sandbox of its own (see `sandbox`), which the kernel takes apart
+//! when it ends, however it ends. Scenarios run one at a time; each file draws its topology on top.
+//!
+//! `MCR_VERIFY=1` (set by `make verify`) scales the counts up to the full acceptance numbers.
+
+mod bad_frames;
+mod churn;
+mod control_abuse;
+mod fallback;
+mod forward;
+mod instruments;
+mod kernel_drop;
+mod lab;
+mod leaves_nothing;
+mod many_groups;
+mod matrix;
+mod own_source;
+mod pending;
+mod reload;
+mod sandbox;
+mod two_sources;
+mod unicast;
+
+use lab::Lab;
+use libtest_mimic::{Arguments, Completion, Trial};
+use std::process::ExitCode;
+
+/// A scenario panics when it fails.
+type Scenario = fn(&Lab);
+
+const SCENARIOS: &[(&str, Scenario)] = &[
+    ("leaves_nothing::a_killed_run_leaves_nothing_behind", leaves_nothing::a_killed_run),
+    ("instruments::they_measure_what_they_say", instruments::measure),
+    ("instruments::the_generator_sees_what_was_sent", instruments::generator),
+    ("kernel_drop::the_kernel_drops_an_unroutable_source", kernel_drop::unroutable_source),
+    ("forward::one_group_to_two_groups_and_a_unicast_address", forward::fan_out),
+    ("two_sources::both_arrive_and_can_be_told_apart", two_sources::any_source),
+    ("two_sources::a_rule_with_a_source_lets_only_that_one_through", two_sources::one_source),
+    ("own_source::our_own_packets_are_not_forwarded_again", own_source::not_forwarded),
+    ("unicast::the_exit_of_a_tunnel_and_an_output_by_routing", unicast::tunnel_exit),
+    ("pending::a_rule_follows_its_interfaces", pending::follows_interfaces),
+    ("reload::an_unchanged_rule_loses_nothing", reload::unchanged_rule),
+    ("reload::a_bad_file_changes_nothing", reload::bad_file),
+    ("bad_frames::each_has_a_named_counter", bad_frames::named_counters),
+    ("control_abuse::the_stream_does_not_notice", control_abuse::stream_unharmed),
+    ("fallback::system_calls_forward_and_say_why", fallback::syscalls),
+    ("many_groups::five_hundred_groups_from_three_sources", many_groups::five_hundred),
+    ("churn::an_interface_comes_and_goes", churn::recreated),
+    ("matrix::every_payload_once_unchanged_in_order", matrix::all_cells),
+];
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // Scenarios measure rates and times; on few cores they would disturb each other.
+    arguments.test_threads = Some(1);
+    if arguments.list {
+        return libtest_mimic::run(&arguments, trials(None)).exit_code();
+    }
+    match sandbox::enter() {
+        sandbox::Entered::Inside => {}
+        sandbox::Entered::Ended(code) => return code,
+        sandbox::Entered::Refused(reason) => return refused(&arguments, &reason),
+    }
+    if std::env::var_os(leaves_nothing::HANG).is_some() {
+        leaves_nothing::hang();
+    }
+    libtest_mimic::run(&arguments, trials(None)).exit_code()
+}
+
+/// Without a sandbox nothing can run. In CI that is a failure; elsewhere every test says why.
+fn refused(arguments: &Arguments, reason: &str) -> ExitCode {
+    eprintln!("network namespaces cannot be used here: {reason}");
+    let conclusion = libtest_mimic::run(arguments, trials(Some(reason)));
+    let selected = conclusion.num_ignored + conclusion.num_passed + conclusion.num_failed;
+    if in_ci() && selected > 0 {
+        eprintln!("CI=true: scenarios that cannot run are failures");
+        return ExitCode::FAILURE;
+    }
+    conclusion.exit_code()
+}
+
+/// All scenarios; with `cannot_run` each of them is ignored with that reason.
+fn trials(cannot_run: Option<&str>) -> Vec<Trial> {
+    let scenarios = SCENARIOS.iter().map(|&(name, scenario)| {
+        let cannot_run = cannot_run.map(str::to_owned);
+        Trial::ignorable_test(name, move || {
+            if let Some(reason) = cannot_run {
+                return Ok(Completion::ignored_with(reason));
+            }
+            // The only place that decides whether a scenario may be left out; see skips.txt.
+            if let Some(reason) = sandbox::allowed_skip(name) {
+                return Ok(Completion::ignored_with(reason));
+            }
+            let lab = Lab::new(name);
+            scenario(&lab);
+            Ok(Completion::Completed)
+        })
+    });
+    scenarios
+        .chain([Trial::test("skips::the_list_is_well_formed", skips_are_well_formed)])
+        .collect()
+}
+
+fn skips_are_well_formed() -> Result<(), libtest_mimic::Failed> {
+    for (name, reason) in sandbox::skips() {
+        if !SCENARIOS.iter().any(|(known, _)| *known == name) {
+            return Err(format!("skips.txt names \"{name}\", which is no scenario").into());
+        }
+        if reason.is_empty() {
+            return Err(format!("skips.txt gives no reason for \"{name}\"").into());
+        }
+    }
+    Ok(())
+}
+
+fn in_ci() -> bool {
+    std::env::var("CI").is_ok_and(|value| value == "true")
+}

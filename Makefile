@@ -1,0 +1,42 @@
+# The few commands that people type. `make` lists them.
+# Each installs what it needs first, where something is missing (scripts/setup).
+
+SHELL := /bin/sh
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test verify lint fmt doc setup fresh clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## A real video stream crosses the relay, about 20 seconds (root)
+	@scripts/setup demo
+	@scripts/demo
+
+test: ## Everything that proves correctness; the network scenarios need root
+	@scripts/setup test
+	cargo test --locked
+
+verify: ## The network scenarios at full length: matrix of offloads, churn, many groups (root)
+	@scripts/setup test
+	MCR_VERIFY=1 cargo test --locked --release --test netns
+
+lint: ## Formatting, clippy and documentation, warnings are errors
+	@scripts/setup build
+	@scripts/lint
+
+fmt: ## Format the code
+	cargo fmt
+
+doc: ## The crate's documentation, in target/doc
+	cargo doc --locked --no-deps --document-private-items
+
+setup: ## Only install what the others need
+	@scripts/setup build test demo
+
+fresh: ## Prove that demo and test work on a fresh Debian 12 (root, debootstrap)
+	@scripts/fresh-debian
+
+clean: ## Remove build results
+	cargo clean
