@@ -54,12 +54,18 @@ fn sources() -> Vec<(String, PathBuf, String)> {
 /// Code without comments and without test modules at the end of a file.
 fn code(text: &str) -> String {
     let text = text.split("\n#[cfg(test)]").next().unwrap_or_default();
-    text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+    text.lines()
+        .map(|line| line.split("//").next().unwrap_or_default())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn is_test_file(path: &Path) -> bool {
     let text = path.to_string_lossy();
-    text.ends_with("tests.rs") || text.contains("/tests/") || text.contains("test_") || text.contains("fake_")
+    text.ends_with("tests.rs")
+        || text.contains("/tests/")
+        || text.contains("test_")
+        || text.contains("fake_")
 }
 
 /// Paths such as `control::view` after `crate::`.
@@ -100,7 +106,9 @@ fn a_module_imports_only_what_its_row_allows() {
         for import in imports(&code(&text)) {
             let first = import.split("::").next().unwrap_or_default();
             let granted = first == module
-                || allowed.iter().any(|name| import == *name || import.starts_with(&format!("{name}::")));
+                || allowed
+                    .iter()
+                    .any(|name| import == *name || import.starts_with(&format!("{name}::")));
             if !granted {
                 wrong.push(format!("{}: `crate::{import}` is not for `{module}`", path.display()));
             }
@@ -113,8 +121,15 @@ fn a_module_imports_only_what_its_row_allows() {
 fn pure_layers_do_no_io_and_read_no_clock() {
     const PURE: [&str; 5] = ["types", "wire", "fib", "rib", "control"];
     const FORBIDDEN: [&str; 9] = [
-        "tokio", "std::fs", "std::net::UdpSocket", "std::thread", "Instant::now", "SystemTime",
-        "nix::", "libc::", "tracing",
+        "tokio",
+        "std::fs",
+        "std::net::UdpSocket",
+        "std::thread",
+        "Instant::now",
+        "SystemTime",
+        "nix::",
+        "libc::",
+        "tracing",
     ];
     let mut wrong = Vec::new();
     for (module, path, text) in sources() {

@@ -37,11 +37,8 @@ struct Run {
 
 fn main() -> ExitCode {
     let Command::Run(run) = Arguments::parse().command;
-    let options = Options {
-        config: run.config,
-        socket: run.control_socket_path,
-        log_level: run.log_level,
-    };
+    let options =
+        Options { config: run.config, socket: run.control_socket_path, log_level: run.log_level };
     match daemon::run(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(StartError::Config(mistakes)) => {

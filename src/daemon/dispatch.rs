@@ -15,7 +15,6 @@ use tracing::{debug, warn};
 
 /// Everything of the kernel's that control holds.
 pub(super) struct Sockets {
-    receive_buffer: u32,
     inputs: BTreeMap<u32, (u32, InputSocket)>,
     memberships: Memberships,
     /// Workers that are not running.
@@ -24,9 +23,8 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
-    pub(super) fn new(receive_buffer: u32, workers: u32) -> Self {
+    pub(super) fn new(workers: u32) -> Self {
         Self {
-            receive_buffer,
             inputs: BTreeMap::new(),
             memberships: Memberships::new(),
             dead: BTreeSet::new(),
@@ -75,11 +73,11 @@ impl Sockets {
     ) -> io::Result<()> {
         let (input, ingress) = match key {
             PortKey::Packet(iif) => (
-                InputSocket::packet(iif, link_layer, groups, self.receive_buffer)?,
+                InputSocket::packet(iif, link_layer, groups?,
                 Ingress::Packet(link_layer),
             ),
             PortKey::Udp(iif, address, udp_port) => (
-                InputSocket::udp(iif, address, udp_port, self.receive_buffer)?,
+                InputSocket::udp(iif, address, udp_port?,
                 Ingress::Udp(SocketAddrV4::new(address, udp_port)),
             ),
         };

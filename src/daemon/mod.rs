@@ -9,7 +9,7 @@ use crate::config::{self, Diagnostics, Loaded};
 use crate::control::event::{Event, Refusal, Reply, Request};
 use crate::control::router::Router;
 use crate::dataplane::link::{FromWorker, ToWorker};
-use crate::dataplane::pool::{IoChoice, Pool};
+use crate::dataplane::pool::{IoChoice, Pool, Settings};
 use crate::netlink::Monitor;
 use crate::telemetry;
 use crate::types::{NetEvent, Origin, Time};
@@ -96,7 +96,7 @@ struct Daemon {
 
 impl Daemon {
     fn start(options: &Options, loaded: Loaded) -> anyhow::Result<Self> {
-        let settings = (loaded.dataplane, loaded.control.clone(), loaded.log);
+        let settings = (loaded.dataplane.clone(), loaded.control.clone(), loaded.log.clone());
         // Signals first: one that comes while we start must not kill us half-way.
         let hangup = signal(SignalKind::hangup())?;
         let terminate = signal(SignalKind::terminate())?;
@@ -109,7 +109,8 @@ impl Daemon {
             config::Io::Syscalls => IoChoice::Syscalls,
         };
         let workers = loaded.dataplane.workers;
-        let pool = Pool::start(workers, io, report).context("cannot start a worker thread")?;
+        let settings_of_workers = Settings { workers, io, buffers: loaded.dataplane.buffers };
+        let pool = Pool::start(settings_of_workers, report).context("cannot start a worker thread")?;
         let now = clock::now();
         let mut router = Router::new(now, workers, std::process::id());
         let set = loaded.rules;
@@ -133,7 +134,7 @@ impl Daemon {
             pool,
             reports,
             asked,
-            sockets: Sockets::new(settings.0.receive_buffer_bytes, workers),
+            sockets: Sockets::new(workers),
             questions: Questions::default(),
             config: options.config.clone(),
             settings,

@@ -9,8 +9,6 @@ use std::os::fd::{OwnedFd, RawFd};
 /// Receive buffers hold the largest frame there is (64 KiB of IP packet and a link header) after
 /// what the kernel writes before it.
 pub const BUFFER_LEN: usize = 65_536 + 512;
-/// Receive buffers of a worker: 32 MiB of address space, touched as needed.
-pub const BUFFERS: usize = 512;
 /// Sends on their way at once.
 pub const SENDS: usize = 1024;
 

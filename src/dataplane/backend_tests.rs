@@ -9,6 +9,9 @@ use std::net::UdpSocket;
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
+/// Few, so that all of them are used many times.
+const BUFFERS: usize = 64;
+
 struct Bench<B> {
     backend: B,
     wake: EventFd,
@@ -55,7 +58,7 @@ fn open<B: Backend>(bench: &mut Bench<B>, n: u32) -> (PortHandle, SocketAddrV4) 
 
 /// Many more datagrams than there are buffers come in, unchanged and in order, and go out so.
 fn relays<B: Backend>(mut bench: Bench<B>) {
-    const COUNT: usize = 5 * BUFFERS;
+    const COUNT: usize = 40 * BUFFERS;
     let (port, local) = open(&mut bench, 1);
     let sender = UdpSocket::bind("127.0.0.1:0").expect("binds");
     sender.set_ttl(33).expect("ttl");
@@ -195,13 +198,13 @@ macro_rules! for_both {
         mod uring {
             use super::*;
             fn bench() -> Bench<UringBackend> {
-                Bench::new(|wake| UringBackend::new(wake).expect("io_uring works here"))
+                Bench::new(|wake| UringBackend::new(wake, BUFFERS).expect("io_uring works here"))
             }
             $(#[test] fn $name() { super::$name(bench()); })+
         }
         mod syscalls {
             use super::*;
-            $(#[test] fn $name() { super::$name(Bench::new(SyscallBackend::new)); })+
+            $(#[test] fn $name() { super::$name(Bench::new(|wake| SyscallBackend::new(wake, BUFFERS))); })+
         }
     };
 }

@@ -24,6 +24,17 @@ pub enum IoChoice {
     Syscalls,
 }
 
+/// How workers are built.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Their number.
+    pub workers: u32,
+    /// Their tier.
+    pub io: IoChoice,
+    /// Receive buffers of 64 KiB of each, rounded up to a power of two, at most 32,768.
+    pub buffers: u32,
+}
+
 struct Handle {
     commands: Sender<ToWorker>,
     wake: EventFd,
@@ -33,22 +44,21 @@ struct Handle {
 /// A fixed number of worker threads. What they say comes out at the channel given to `start`,
 /// with the worker's number.
 pub struct Pool {
-    io: IoChoice,
+    settings: Settings,
     reports: UnboundedSender<(u32, FromWorker)>,
     workers: Vec<Handle>,
 }
 
 impl Pool {
-    /// Starts `count` workers.
+    /// Starts the workers.
     pub fn start(
-        count: u32,
-        io: IoChoice,
+        settings: Settings,
         reports: UnboundedSender<(u32, FromWorker)>,
     ) -> io::Result<Self> {
-        let workers = (0..count)
-            .map(|worker| spawn(worker, io, reports.clone()))
+        let workers = (0..settings.workers)
+            .map(|worker| spawn(worker, settings, reports.clone()))
             .collect::<io::Result<_>>()?;
-        Ok(Self { io, reports, workers })
+        Ok(Self { settings, reports, workers })
     }
 
     /// Sends one message and wakes the worker. False where the worker has died and does not get it.
@@ -61,7 +71,7 @@ impl Pool {
 
     /// Starts a worker again after it has died, with nothing open and an empty table.
     pub fn restart(&mut self, worker: u32) -> io::Result<()> {
-        let fresh = spawn(worker, self.io, self.reports.clone())?;
+        let fresh = spawn(worker, self.settings, self.reports.clone())?;
         if let Some(handle) = self.workers.get_mut(worker as usize) {
             *handle = fresh;
         }
@@ -84,7 +94,7 @@ impl Pool {
 
 fn spawn(
     worker: u32,
-    io: IoChoice,
+    settings: Settings,
     reports: UnboundedSender<(u32, FromWorker)>,
 ) -> io::Result<Handle> {
     let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
@@ -95,7 +105,7 @@ fn spawn(
         let report = |message| {
             let _ = reports.send((worker, message));
         };
-        let ended = catch_unwind(AssertUnwindSafe(|| work(io, theirs, inbox, report)));
+        let ended = catch_unwind(AssertUnwindSafe(|| work(settings, theirs, inbox, report)));
         match ended {
             Ok(Ok(())) => {}
             Ok(Err(error)) => report(FromWorker::Died(error.to_string())),
@@ -106,24 +116,25 @@ fn spawn(
 }
 
 fn work(
-    io: IoChoice,
+    settings: Settings,
     wake: OwnedFd,
     inbox: Receiver<ToWorker>,
     mut report: impl FnMut(FromWorker),
 ) -> io::Result<()> {
-    let reason = match io {
+    let buffers = settings.buffers.clamp(1, 32_768).next_power_of_two() as usize;
+    let reason = match settings.io {
         IoChoice::Syscalls => "the configuration says dataplane.io: \"syscalls\"".to_owned(),
-        IoChoice::Auto | IoChoice::IoUring => match UringBackend::new(wake.try_clone()?) {
+        IoChoice::Auto | IoChoice::IoUring => match UringBackend::new(wake.try_clone()?, buffers) {
             Ok(backend) => {
                 report(FromWorker::Ready { tier: Tier::UringMultishot, reason: None });
                 return Worker::new(backend, inbox, report).run();
             }
-            Err(error) if io == IoChoice::IoUring => return Err(error),
+            Err(error) if settings.io == IoChoice::IoUring => return Err(error),
             Err(error) => error.to_string(),
         },
     };
     report(FromWorker::Ready { tier: Tier::Syscalls, reason: Some(reason) });
-    Worker::new(SyscallBackend::new(wake), inbox, report).run()
+    Worker::new(SyscallBackend::new(wake, buffers), inbox, report).run()
 }
 
 fn text_of(panic: &(dyn Any + Send)) -> &str {

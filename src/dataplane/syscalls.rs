@@ -3,7 +3,7 @@
 
 use super::ancillary::{self, SEND_LEN};
 use super::backend::{
-    About, BUFFER_LEN, BUFFERS, Backend, Frame, PortEvent, PortHandle, SENDS, SendRequest,
+    About, BUFFER_LEN, Backend, Frame, PortEvent, PortHandle, SENDS, SendRequest,
     SendResult, about_udp, vlan_of,
 };
 use super::decode::{FrameMeta, VNET_HEADER_LEN};
@@ -36,10 +36,10 @@ pub struct SyscallBackend {
 
 impl SyscallBackend {
     /// `wake` is an eventfd that ends a `receive`.
-    pub fn new(wake: OwnedFd) -> Self {
+    pub fn new(wake: OwnedFd, buffers: usize) -> Self {
         Self {
-            arena: Arena::new(BUFFERS, BUFFER_LEN),
-            free: (0..u32::try_from(BUFFERS).unwrap_or(0)).rev().collect(),
+            arena: Arena::new(buffers, BUFFER_LEN),
+            free: (0..u32::try_from(buffers).unwrap_or(0)).rev().collect(),
             ports: Slab::new(),
             closed: Vec::new(),
             queue: Vec::with_capacity(SENDS),

@@ -69,7 +69,7 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
 
     /// Works until `Stop` comes or control is gone. An error is one of the backend as a whole.
     pub fn run(mut self) -> io::Result<()> {
-        let mut frames = Vec::with_capacity(super::backend::BUFFERS);
+        let mut frames = Vec::new();
         let mut events = Vec::new();
         loop {
             let woken = self.backend.receive(&mut frames, &mut events)?;

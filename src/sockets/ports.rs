@@ -11,6 +11,10 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd, OwnedFd};
 
+/// Bytes that may wait in the kernel for the worker: a limit, not an allocation. 100,000 small
+/// datagrams, or a quarter of a second of 1 Gbit/s.
+const RECEIVE_BUFFER: u32 = 32 << 20;
+
 /// An input socket in control's hands.
 #[derive(Debug)]
 pub struct InputSocket {
@@ -31,7 +35,6 @@ impl InputSocket {
         iif: IfIndex,
         link_layer: LinkLayer,
         groups: &BTreeSet<Ipv4Addr>,
-        receive_buffer: u32,
     ) -> io::Result<Self> {
         let socket = packet::socket().map_err(|error| {
             let cause = match error.raw_os_error() {
@@ -41,7 +44,7 @@ impl InputSocket {
             io::Error::new(error.kind(), format!("{cause} ({error})"))
         })?;
         packet::set_receive_options(socket.as_fd())?;
-        packet::set_receive_buffer(socket.as_fd(), receive_buffer)?;
+        packet::set_receive_buffer(socket.as_fd(), RECEIVE_BUFFER)?;
         let mut input = Self { socket, kind: Kind::Packet(link_layer) };
         // Before the socket is bound, so that nothing else ever gets in.
         input.set_groups(groups)?;
@@ -54,12 +57,11 @@ impl InputSocket {
         iif: IfIndex,
         address: Ipv4Addr,
         port: u16,
-        receive_buffer: u32,
     ) -> io::Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_nonblocking(true)?;
         socket.bind_device_by_index_v4(NonZeroU32::new(iif.0))?;
-        packet::set_receive_buffer(socket.as_fd(), receive_buffer)?;
+        packet::set_receive_buffer(socket.as_fd(), RECEIVE_BUFFER)?;
         for (level, option) in [
             (libc::SOL_UDP, libc::UDP_GRO),
             (libc::IPPROTO_IP, libc::IP_RECVTTL),

@@ -141,14 +141,27 @@ pub enum LogLevel {
     Trace,
 }
 
+impl LogLevel {
+    /// The level as the file writes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
 /// The form of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// Text on a terminal, JSON elsewhere.
+    /// Text, with colours on a terminal.
     #[default]
     Auto,
-    /// Text for people.
+    /// Text for people, the same as auto.
     Text,
     /// One JSON object a line.
     Json,

@@ -20,7 +20,7 @@ mod slots;
 mod token;
 
 use super::backend::{
-    About, BUFFER_LEN, BUFFERS, Backend, Frame, PortEvent, PortHandle, SENDS, SendRequest,
+    About, BUFFER_LEN, Backend, Frame, PortEvent, PortHandle, SENDS, SendRequest,
     SendResult, about_udp, vlan_of,
 };
 use super::decode::FrameMeta;
@@ -38,8 +38,8 @@ use token::{Kind, Token};
 const GROUP: u16 = 0;
 /// Submission queue entries: a full set of sends and some re-arming.
 const SUBMISSIONS: u32 = 2048;
-/// Completion queue entries (invariant 6).
-const COMPLETIONS: u32 = 8192;
+/// Completion queue entries (invariant 6), beside one for each receive buffer.
+const COMPLETIONS: u32 = 4096;
 /// Room for the control data of a frame or payload.
 const CONTROL_LEN: usize = 128;
 /// Room for the source address of a payload (`struct sockaddr_in`).
@@ -85,12 +85,13 @@ pub struct UringBackend {
 }
 
 impl UringBackend {
-    /// Sets up a ring for the calling thread; `wake` is an eventfd that ends a `receive`. The
-    /// error says what was tried and the likely cause.
-    pub fn new(wake: OwnedFd) -> io::Result<Self> {
-        let ring = build_ring()?;
+    /// Sets up a ring for the calling thread; `wake` is an eventfd that ends a `receive`, `buffers`
+    /// a power of two up to 32,768. The error says what was tried and the likely cause.
+    pub fn new(wake: OwnedFd, buffers: usize) -> io::Result<Self> {
+        let completions = COMPLETIONS + u32::try_from(buffers).map_err(io::Error::other)?;
+        let ring = build_ring(completions)?;
         probe::multishot_recvmsg()?;
-        let mut pool = BufferPool::new(BUFFERS, BUFFER_LEN)?;
+        let mut pool = BufferPool::new(buffers, BUFFER_LEN)?;
         // SAFETY: the pool's entries stay mapped until the ring is gone (invariant 3).
         unsafe { pool.register(&ring, GROUP)? };
         pool.give_all();
@@ -103,7 +104,7 @@ impl UringBackend {
             wake,
             wake_armed: false,
             rearm: Vec::new(),
-            parked: Vec::with_capacity(COMPLETIONS as usize),
+            parked: Vec::with_capacity(completions as usize),
             exhausted: 0,
             stale: 0,
         };
@@ -458,11 +459,11 @@ impl Drop for UringBackend {
     }
 }
 
-fn build_ring() -> io::Result<IoUring> {
+fn build_ring(completions: u32) -> io::Result<IoUring> {
     let mut best = IoUring::builder();
-    best.setup_cqsize(COMPLETIONS).setup_submit_all().setup_single_issuer().setup_defer_taskrun();
+    best.setup_cqsize(completions).setup_submit_all().setup_single_issuer().setup_defer_taskrun();
     let mut plain = IoUring::builder();
-    plain.setup_cqsize(COMPLETIONS);
+    plain.setup_cqsize(completions);
     best.build(SUBMISSIONS).or_else(|_| plain.build(SUBMISSIONS)).map_err(|error| {
         let cause = match error.raw_os_error() {
             Some(libc::EPERM | libc::EACCES) => {
