@@ -23,9 +23,8 @@ fn in_a_rule() {
     let rule = |rule: &str| format!("{{ rules: [\n{rule}\n] }}");
     let right = format!("{{ input: {{ {INPUT} }}, outputs: [{{ {OUTPUT} }}] }}");
     let named = |name: &str| right.replacen('{', &format!("{{ name: \"{name}\","), 1);
-    let with_id = |n: u8| {
-        right.replacen('{', &format!("{{ id: \"x\","), 1).replace("5000", &format!("500{n}"))
-    };
+    let with_id =
+        |n: u8| right.replacen('{', "{ id: \"x\",", 1).replace("5000", &format!("500{n}"));
     let cases: &[(String, u32, &str, &str)] = &[
         ("{}".into(), 2, "rules[0].input", "is missing: input: {"),
         (format!("{{ input: {{ {INPUT} }} }}"), 2, "rules[0].outputs", "at least one output"),
