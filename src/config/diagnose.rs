@@ -256,7 +256,14 @@ pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) 
     let budget = (word.chars().count() / 3).clamp(1, 3);
     known
         .into_iter()
-        .map(|candidate| (edits(&word, &candidate.to_lowercase()), candidate))
+        .map(|candidate| {
+            let known = candidate.to_lowercase();
+            let begins = known.starts_with(&word) || word.starts_with(&known);
+            let distance = edits(&word, &known);
+            // "warning" is near "warn", however many letters follow.
+            let near = begins && word.len().min(known.len()) >= 3;
+            (if near { distance.min(budget) } else { distance }, candidate)
+        })
         .filter(|(distance, _)| *distance <= budget)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)

@@ -13,6 +13,7 @@ mod settings;
 mod shape;
 mod short_form;
 mod syntax;
+mod tokens;
 pub mod v1;
 mod validate;
 mod wording;

@@ -1,7 +1,8 @@
 //! From text to a tree of values, with hints for those who missed a comma.
 
 use super::diagnose::{Diagnostic, Findings, MAX_FINDINGS, quoted};
-use super::position::{Lines, TextProblem, check_brackets, check_members, piece_at};
+use super::position::{Lines, TextProblem, check_brackets, check_members};
+use super::tokens::piece_at;
 use json5::ErrorCode;
 use serde_json::Value;
 

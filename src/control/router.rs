@@ -121,9 +121,7 @@ impl Router {
         match event {
             Event::Net(event) => self.net(event),
             Event::Rules { origin, set } => self.dirty |= self.rules.replace(origin, set)?,
-            Event::AddRule(rule) => {
-                self.add_rule(rule)?;
-            }
+            Event::AddRule(rule) => self.add_rule(rule)?,
             Event::RemoveRule(selector) => {
                 self.rules.remove_runtime(&selector)?;
                 self.dirty = true;
@@ -161,8 +159,7 @@ impl Router {
         }
     }
 
-    /// Adds a rule of origin `runtime`; false where it was there already.
-    fn add_rule(&mut self, rule: Rule) -> Result<bool, Refusal> {
+    fn add_rule(&mut self, rule: Rule) -> Result<(), Refusal> {
         if rule.origin != Origin::Runtime {
             return Err(Refusal::NotYours {
                 rule: rule.display_name(),
@@ -170,9 +167,8 @@ impl Router {
                 remedy: "only its own source may add it".to_owned(),
             });
         }
-        let new = self.rules.add(rule)?;
-        self.dirty |= new;
-        Ok(new)
+        self.dirty |= self.rules.add(rule)?;
+        Ok(())
     }
 
     /// The next thing to be done outside.

@@ -45,6 +45,12 @@ impl Router {
         Ok(self.status_of(entry, &self.slot_counters(), &self.slot_owners()))
     }
 
+    /// The status of exactly this rule, if it is there.
+    pub fn has(&self, rule: &Rule) -> Option<RuleStatus> {
+        let status = self.rule_status(rule.id.as_str()).ok()?;
+        (status.rule == *rule).then_some(status)
+    }
+
     fn rule_statuses(&self) -> Vec<RuleStatus> {
         let (counters, owners) = (self.slot_counters(), self.slot_owners());
         let mut entries: Vec<&Entry> = self.rules.iter().collect();

@@ -72,12 +72,11 @@ impl Sockets {
         groups: &BTreeSet<Ipv4Addr>,
     ) -> io::Result<()> {
         let (input, ingress) = match key {
-            PortKey::Packet(iif) => (
-                InputSocket::packet(iif, link_layer, groups?,
-                Ingress::Packet(link_layer),
-            ),
+            PortKey::Packet(iif) => {
+                (InputSocket::packet(iif, link_layer, groups)?, Ingress::Packet(link_layer))
+            }
             PortKey::Udp(iif, address, udp_port) => (
-                InputSocket::udp(iif, address, udp_port?,
+                InputSocket::udp(iif, address, udp_port)?,
                 Ingress::Udp(SocketAddrV4::new(address, udp_port)),
             ),
         };

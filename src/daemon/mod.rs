@@ -110,7 +110,8 @@ impl Daemon {
         };
         let workers = loaded.dataplane.workers;
         let settings_of_workers = Settings { workers, io, buffers: loaded.dataplane.buffers };
-        let pool = Pool::start(settings_of_workers, report).context("cannot start a worker thread")?;
+        let pool =
+            Pool::start(settings_of_workers, report).context("cannot start a worker thread")?;
         let now = clock::now();
         let mut router = Router::new(now, workers, std::process::id());
         let set = loaded.rules;
@@ -209,7 +210,9 @@ impl Daemon {
                 let tier = tier.name().to_owned();
                 match &reason {
                     None => info!(worker, tier, "worker runs"),
-                    Some(reason) => warn!(worker, tier, reason, "worker runs without io_uring: slower"),
+                    Some(reason) => {
+                        warn!(worker, tier, reason, "worker runs without io_uring: slower")
+                    }
                 }
                 self.tell(Event::WorkerReady { worker, tier, reason });
             }
@@ -220,7 +223,7 @@ impl Daemon {
                 if let Some(reason) = &failure {
                     warn!(worker, port = port.0, error = reason, "input port failed");
                 }
-                for event in self.sockets.closed(port.0) {
+                if let Some(event) = self.sockets.closed(port.0) {
                     self.tell(event);
                 }
                 self.tell(Event::PortClosed { port: port.0, counters: *counters, failure });
@@ -257,7 +260,13 @@ impl Daemon {
     fn ask(&mut self, request: Request, reply: questions::ReplySender) {
         let now = clock::now();
         let changed = match &request {
-            Request::AddRule(rule) => self.router.handle(now, Event::AddRule(rule.clone())),
+            Request::AddRule(rule) => match self.router.has(rule) {
+                Some(status) => {
+                    let _ = reply.send(Ok(Reply::Unchanged(Box::new(status))));
+                    return;
+                }
+                None => self.router.handle(now, Event::AddRule(rule.clone())),
+            },
             Request::RemoveRule(selector) => {
                 // The rule as it was: afterwards it is not there to be shown.
                 let removed = self.router.answer(now, &request);
@@ -303,7 +312,10 @@ impl Daemon {
         let restart = self.restarts.iter().map(|(at, _)| *at).min();
         let due = [self.router.next_timeout(), self.questions.deadline(), restart];
         let now = clock::now();
-        due.into_iter().flatten().min().map_or(AGE, |at| at.since(now).max(Duration::from_millis(1)))
+        due.into_iter()
+            .flatten()
+            .min()
+            .map_or(AGE, |at| at.since(now).max(Duration::from_millis(1)))
     }
 
     fn timeouts(&mut self) {

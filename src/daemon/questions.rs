@@ -63,8 +63,9 @@ impl Questions {
 
     /// Takes the questions that can be answered.
     pub(super) fn take_ready(&mut self, now: Time) -> Vec<(Request, ReplySender)> {
-        let ready =
-            self.waiting.extract_if(.., |question| question.missing.is_empty() || question.deadline <= now);
+        let ready = self
+            .waiting
+            .extract_if(.., |question| question.missing.is_empty() || question.deadline <= now);
         ready.map(|question| (question.request, question.reply)).collect()
     }
 

@@ -21,7 +21,8 @@ struct Bench<B> {
 
 impl<B: Backend> Bench<B> {
     fn new(make: impl FnOnce(OwnedFd) -> B) -> Self {
-        let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK).expect("eventfd");
+        let wake =
+            EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK).expect("eventfd");
         let theirs = nix::unistd::dup(&wake).expect("dup");
         Self { backend: make(theirs), wake, frames: Vec::new(), events: Vec::new() }
     }
@@ -66,8 +67,7 @@ fn relays<B: Backend>(mut bench: Bench<B>) {
     sink.set_read_timeout(Some(Duration::from_secs(5))).expect("timeout");
     let out = UdpSocket::bind("127.0.0.1:0").expect("binds");
     let std::net::SocketAddr::V4(to) = sink.local_addr().expect("bound") else { panic!("IPv4") };
-    let options =
-        SendOptions { oif: 0, source: Ipv4Addr::LOCALHOST, ttl: 16, tos: 0 };
+    let options = SendOptions { oif: 0, source: Ipv4Addr::LOCALHOST, ttl: 16, tos: 0 };
     let (mut next_in, mut next_out) = (0usize, 0usize);
     for n in 0..COUNT {
         let payload = vec![n as u8; 4 + n % 700];
@@ -177,7 +177,10 @@ fn refuses<B: Backend>(mut bench: Bench<B>) {
     results.sort_unstable();
     assert_eq!(results.len(), 3);
     assert_eq!(results[0], (0, Ok(1000)));
-    assert!(matches!(results[1], (1, Err(libc::ENODEV | libc::ENXIO | libc::ENETUNREACH))), "{results:?}");
+    assert!(
+        matches!(results[1], (1, Err(libc::ENODEV | libc::ENXIO | libc::ENETUNREACH))),
+        "{results:?}"
+    );
     assert_eq!(results[2], (2, Ok(10)));
     bench.recycle();
 }

@@ -234,10 +234,8 @@ proptest! {
 /// (`make verify`: ten million).
 #[test]
 fn mutated_frames_hit_every_reason() {
-    let frames: u64 = std::env::var("MCR_DECODE_FRAMES")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(300_000);
+    let frames: u64 =
+        std::env::var("MCR_DECODE_FRAMES").ok().and_then(|n| n.parse().ok()).unwrap_or(300_000);
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = move || {
         // xorshift64*: any fixed sequence will do.
@@ -253,7 +251,8 @@ fn mutated_frames_hit_every_reason() {
         let mut bytes = good.clone();
         for _ in 0..next() % 4 {
             // Most mutations in the headers: that is where decisions are made.
-            let at = if next() % 4 == 0 { next() as usize % bytes.len() } else { next() as usize % 42 };
+            let at =
+                if next() % 4 == 0 { next() as usize % bytes.len() } else { next() as usize % 42 };
             bytes[at] = next() as u8;
         }
         if next() % 3 > 0 {

@@ -3,8 +3,8 @@
 
 use super::ancillary::{self, SEND_LEN};
 use super::backend::{
-    About, BUFFER_LEN, Backend, Frame, PortEvent, PortHandle, SENDS, SendRequest,
-    SendResult, about_udp, vlan_of,
+    About, BUFFER_LEN, Backend, Frame, PortEvent, PortHandle, SENDS, SendRequest, SendResult,
+    about_udp, vlan_of,
 };
 use super::decode::{FrameMeta, VNET_HEADER_LEN};
 use super::link::{Ingress, PortId};

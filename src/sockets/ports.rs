@@ -53,11 +53,7 @@ impl InputSocket {
     }
 
     /// A UDP socket on a unicast address and port of ours, for packets from one interface.
-    pub fn udp(
-        iif: IfIndex,
-        address: Ipv4Addr,
-        port: u16,
-    ) -> io::Result<Self> {
+    pub fn udp(iif: IfIndex, address: Ipv4Addr, port: u16) -> io::Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_nonblocking(true)?;
         socket.bind_device_by_index_v4(NonZeroU32::new(iif.0))?;

@@ -1,7 +1,9 @@
 //! The configuration as operators meet it: mistakes and their messages, spellings, round trips.
 
 mod forms;
+mod input_mistakes;
 mod mistakes;
+mod output_mistakes;
 mod properties;
 mod syntax_errors;
 

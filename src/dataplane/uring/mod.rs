@@ -20,8 +20,8 @@ mod slots;
 mod token;
 
 use super::backend::{
-    About, BUFFER_LEN, Backend, Frame, PortEvent, PortHandle, SENDS, SendRequest,
-    SendResult, about_udp, vlan_of,
+    About, BUFFER_LEN, Backend, Frame, PortEvent, PortHandle, SENDS, SendRequest, SendResult,
+    about_udp, vlan_of,
 };
 use super::decode::FrameMeta;
 use super::link::{Ingress, PortId};
