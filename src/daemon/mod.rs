@@ -347,8 +347,8 @@ impl Daemon {
         let loaded = match config::load_file(&path) {
             Ok(loaded) => loaded,
             Err(diagnostics) => {
-                for diagnostic in &diagnostics.list {
-                    error!(file = diagnostics.source, error = %diagnostic, "configuration is wrong");
+                for error in diagnostics.to_string().lines() {
+                    error!(error, "configuration is wrong");
                 }
                 error!(file = %path.display(), mistakes = diagnostics.list.len(), "configuration not loaded, the last good one stays");
                 return;

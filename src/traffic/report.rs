@@ -72,9 +72,9 @@ pub struct RecvReport {
     pub late: u64,
     /// Datagrams of a sender of ours with damaged magic, version, length or checksum.
     pub corrupted: u64,
-    /// Datagrams that are no test datagrams.
+    /// Datagrams that were asked for but are no test datagrams.
     pub foreign: u64,
-    /// Test datagrams to a group, from a source or on an interface that was not asked for.
+    /// Datagrams to a group, from a source or on an interface that was not asked for.
     pub unwanted: u64,
     /// Datagrams that the kernel dropped at our own socket, as its buffer was full or their UDP
     /// checksum wrong. Loss beyond this happened before the receiver.

@@ -116,8 +116,8 @@ impl Tally {
         for datagram in message.datagrams() {
             datagrams += 1;
             match payload::decode(datagram) {
+                _ if !wanted => self.unwanted += 1,
                 Verdict::Foreign => self.foreign += 1,
-                Verdict::Intact(_) | Verdict::Corrupted if !wanted => self.unwanted += 1,
                 Verdict::Corrupted => {
                     self.count(datagram, arrived_at);
                     self.blame(message, destination, datagram);
@@ -347,9 +347,11 @@ mod tests {
         tally.take(&Received { source: elsewhere, ..message(&bytes) }, 0);
         tally.take(&Received { interface: IfIndex(3), ..message(&bytes) }, 0);
         tally.take(&Received { destination: Some(SOURCE), ..message(&bytes) }, 0);
+        tally.take(&Received { interface: IfIndex(3), ..message(b"of another program") }, 0);
         tally.take(&message(&bytes), 0);
         let report = tally.report(None);
-        assert_eq!((report.unwanted, report.total, report.flows.len()), (3, 1, 1));
+        assert_eq!((report.unwanted, report.foreign), (4, 0));
+        assert_eq!((report.total, report.flows.len()), (1, 1));
     }
 
     #[test]

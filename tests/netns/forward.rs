@@ -135,7 +135,7 @@ fn counters_explain_everything(mcrd: &Relay) {
 fn views_agree(mcrd: &Relay) {
     let list = mcrd.json(&["list"]);
     assert_eq!(state(rule(&list, "main")), "active");
-    assert_eq!(rule(&list, "main")["origin"], "runtime");
+    assert_eq!(rule(&list, "main")["origin"], "runtime/main");
     let mroute = mcrd.json(&["mroute"]);
     let entry = &mroute["entries"][0];
     assert_eq!(entry["interface"], "in0");

@@ -26,6 +26,8 @@ pub(crate) fn listen(
         socket
             .join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(index))
             .unwrap_or_else(|error| panic!("joining {group} on {interface}: {error}"));
+        // Not what other sockets have joined on other interfaces.
+        socket.set_multicast_all_v4(false).expect("IP_MULTICAST_ALL");
         socket.into()
     })
 }
