@@ -3,7 +3,7 @@
 use crate::rib::Rib;
 use crate::types::{Address, IfIndex, IfName, Link, NetEvent, NetSnapshot};
 use ipnet::IpNet;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// Interfaces known at once; a host with more has another problem.
@@ -24,6 +24,8 @@ pub(super) struct Changes {
 #[derive(Debug, Default)]
 pub(super) struct Interfaces {
     links: BTreeMap<IfIndex, Link>,
+    /// Names and alternative names; the kernel keeps them unique among both (netdev_name_node).
+    names: HashMap<String, IfIndex>,
     /// In the order in which the kernel lists them: the primary address first.
     addresses: BTreeMap<IfIndex, Vec<IpNet>>,
     pub(super) rib: Rib,
@@ -40,11 +42,11 @@ impl Interfaces {
                 if !link.up {
                     self.rib.remove_interface(link.index);
                 }
-                if self.links.contains_key(&link.index) || self.links.len() < MAX_INTERFACES {
-                    self.links.insert(link.index, link);
-                }
+                self.forget_names(link.index);
+                self.insert(link);
             }
             NetEvent::LinkGone(index) => {
+                self.forget_names(index);
                 changes.any = self.links.remove(&index).is_some();
                 self.addresses.remove(&index);
                 self.rib.remove_interface(index);
@@ -63,10 +65,11 @@ impl Interfaces {
 
     fn replace(&mut self, snapshot: NetSnapshot, changes: &mut Changes) {
         let before = std::mem::take(&mut self.links);
+        self.names.clear();
         self.addresses.clear();
         self.rib.clear();
-        for link in snapshot.links.into_iter().take(MAX_INTERFACES) {
-            self.links.insert(link.index, link);
+        for link in snapshot.links {
+            self.insert(link);
         }
         for address in snapshot.addresses {
             self.add_address(address);
@@ -87,12 +90,30 @@ impl Interfaces {
         true
     }
 
+    fn insert(&mut self, link: Link) {
+        if !self.links.contains_key(&link.index) && self.links.len() >= MAX_INTERFACES {
+            return;
+        }
+        for name in names_of(&link) {
+            self.names.insert(name.to_owned(), link.index);
+        }
+        self.links.insert(link.index, link);
+    }
+
+    /// A name may have moved to another interface already: that entry stays.
+    fn forget_names(&mut self, index: IfIndex) {
+        if let Some(link) = self.links.get(&index) {
+            for name in names_of(link) {
+                if self.names.get(name) == Some(&index) {
+                    self.names.remove(name);
+                }
+            }
+        }
+    }
+
     /// The interface of a name or alternative name.
     pub(super) fn named(&self, name: &IfName) -> Option<&Link> {
-        let by_name = self.links.values().find(|link| link.name == *name);
-        by_name.or_else(|| {
-            self.links.values().find(|link| link.alt_names.iter().any(|alt| alt == name.as_str()))
-        })
+        self.names.get(name.as_str()).and_then(|index| self.links.get(index))
     }
 
     /// The interface of an index.
@@ -124,4 +145,8 @@ impl Interfaces {
         let first = all.clone().next();
         all.find(|address| !address.is_link_local()).or(first)
     }
+}
+
+fn names_of(link: &Link) -> impl Iterator<Item = &str> {
+    std::iter::once(link.name.as_str()).chain(link.alt_names.iter().map(String::as_str))
 }

@@ -11,7 +11,7 @@ use super::view::{
 };
 use crate::fib::counters::{DropCounts, SlotCounters};
 use crate::fib::{ANY_PORT, ANY_SOURCE, Action, CopyOut, FlowKey, OutputSlot, RuleSlot};
-use crate::types::{DropReason, IfIndex, Rule, Time, Ttl};
+use crate::types::{Destination, DropReason, IfIndex, Output, Rule, Time, Ttl};
 use std::collections::HashMap;
 
 impl Router {
@@ -246,6 +246,11 @@ impl Router {
 
     fn mroute(&self) -> Mroute {
         let owners = self.slot_owners();
+        let asked: HashMap<OutputSlot, &Output> = self
+            .rules
+            .iter()
+            .flat_map(|entry| entry.outputs.iter().copied().zip(&entry.rule.outputs))
+            .collect();
         Mroute {
             generation: self.fib.generation(),
             entries: self
@@ -259,7 +264,11 @@ impl Router {
                         .filter_map(|slot| owners.get(slot))
                         .map(|rule| rule.display_name())
                         .collect(),
-                    outputs: entry.copies.iter().map(|copy| self.mroute_output(copy)).collect(),
+                    outputs: entry
+                        .copies
+                        .iter()
+                        .map(|copy| self.mroute_output(copy, &asked))
+                        .collect(),
                     ..self.mroute_key(&key)
                 })
                 .collect(),
@@ -292,7 +301,7 @@ impl Router {
         }
     }
 
-    fn mroute_output(&self, copy: &CopyOut) -> MrouteOutput {
+    fn mroute_output(&self, copy: &CopyOut, asked: &HashMap<OutputSlot, &Output>) -> MrouteOutput {
         match copy.action {
             Action::Send(send) => MrouteOutput {
                 interface: send.oif.map(|oif| self.name_of(oif)),
@@ -301,24 +310,7 @@ impl Router {
                 ttl: send.ttl.to_string(),
                 blocked: None,
             },
-            Action::Drop(reason) => self.blocked_output(copy.slot, reason),
-        }
-    }
-
-    fn blocked_output(&self, slot: OutputSlot, reason: DropReason) -> MrouteOutput {
-        let asked = self.rules.iter().find_map(|entry| {
-            let at = entry.outputs.iter().position(|&other| other == slot)?;
-            entry.rule.outputs.get(at)
-        });
-        MrouteOutput {
-            interface: asked.and_then(|output| output.interface.as_ref()).map(ToString::to_string),
-            destination: asked.and_then(|output| match output.destination {
-                crate::types::Destination::Address(address) => Some(address),
-                crate::types::Destination::Unchanged => None,
-            }),
-            port: asked.and_then(|output| output.port).map(|port| port.get()),
-            ttl: asked.map_or_else(|| Ttl::default().to_string(), |output| output.ttl.to_string()),
-            blocked: Some(reason),
+            Action::Drop(reason) => blocked_output(asked.get(&copy.slot).copied(), reason),
         }
     }
 
@@ -331,4 +323,19 @@ impl Router {
 
 fn drops(counts: &DropCounts) -> Drops {
     counts.iter().collect()
+}
+
+/// An output that cannot send now, as the rule asks for it.
+fn blocked_output(asked: Option<&Output>, reason: DropReason) -> MrouteOutput {
+    let interface = asked.and_then(|output| output.interface.as_ref());
+    MrouteOutput {
+        interface: interface.map(ToString::to_string),
+        destination: asked.and_then(|output| match output.destination {
+            Destination::Address(address) => Some(address),
+            Destination::Unchanged => None,
+        }),
+        port: asked.and_then(|output| output.port).map(|port| port.get()),
+        ttl: asked.map_or_else(|| Ttl::default().to_string(), |output| output.ttl.to_string()),
+        blocked: Some(reason),
+    }
 }
