@@ -3,7 +3,7 @@
 
 use super::view;
 use crate::fib::counters::{PortCounters, SlotCounters, WorkerCounters};
-use crate::types::{Membership, NetEvent, Origin, Rule};
+use crate::types::{IfIndex, Membership, NetEvent, Origin, Rule};
 use serde::{Deserialize, Serialize};
 
 /// Something that a person or a program asks of the running relay.
@@ -117,6 +117,9 @@ pub enum Event {
         /// The whole set.
         set: Vec<Rule>,
     },
+    /// The sockets bound to an interface are dead though it seems to be there: another interface has
+    /// its index now, and the change went unseen.
+    InterfaceReplaced(IfIndex),
     /// Add one rule of origin `runtime`.
     AddRule(Rule),
     /// Remove a rule of origin `runtime`.
@@ -186,6 +189,8 @@ pub enum Event {
 pub struct WorkerReport {
     /// Which worker.
     pub worker: u32,
+    /// The generation of the table by which it worked then.
+    pub generation: u64,
     /// Its open ports.
     pub ports: Vec<(u32, PortCounters)>,
     /// Rules and outputs.

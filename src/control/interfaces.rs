@@ -39,9 +39,6 @@ impl Interfaces {
             NetEvent::Snapshot(snapshot) => self.replace(snapshot, &mut changes),
             NetEvent::Link(link) => {
                 changes.any = self.links.get(&link.index) != Some(&link);
-                if !link.up {
-                    self.rib.remove_interface(link.index);
-                }
                 self.forget_names(link.index);
                 self.insert(link);
             }

@@ -2,13 +2,15 @@
 
 use super::resolve::PortKey;
 use crate::fib::counters::PortCounters;
-use crate::types::Time;
+use crate::types::{IfIndex, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-/// How long after a failure a port is tried again.
+/// How long after its first failure a port is tried again; each further failure doubles it, up to
+/// 64 times.
 const RETRY: Duration = Duration::from_secs(1);
+const RETRY_DOUBLINGS: u32 = 6;
 
 /// Where a port is in its life.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub(super) enum PortState {
     Open,
     /// Wanted; could not be opened or has failed.
     Failed { reason: String, retry_at: Time },
+    /// Wanted; its worker does not run, and opens it when it does.
+    Waiting,
 }
 
 /// One port.
@@ -27,10 +31,41 @@ pub(super) struct Port {
     pub(super) key: PortKey,
     pub(super) groups: BTreeSet<Ipv4Addr>,
     pub(super) state: PortState,
+    /// Failures since it was wanted first.
+    failures: u32,
     /// As the worker reported last.
     pub(super) counters: PortCounters,
     /// Frames that the kernel queued or dropped, and dropped.
     pub(super) kernel: (u64, u64),
+}
+
+impl Port {
+    /// Frames that the kernel queued or dropped, and those it dropped. For UDP it counts its drops
+    /// only: what was taken is added.
+    pub(super) fn kernel_counters(&self) -> (u64, u64) {
+        let (received, dropped) = self.kernel;
+        match self.key {
+            PortKey::Packet(_) => (received, dropped),
+            PortKey::Udp(..) => (received + self.counters.frames, dropped),
+        }
+    }
+
+    /// Starts over, to be opened again; returns the port as it was.
+    fn end(&mut self) -> Self {
+        let ended = self.clone();
+        self.state = PortState::Waiting;
+        self.counters = PortCounters::default();
+        self.kernel = (0, 0);
+        ended
+    }
+
+    fn fail(&mut self, reason: String, now: Time) -> Self {
+        let ended = self.end();
+        let delay = RETRY * (1 << self.failures.min(RETRY_DOUBLINGS));
+        self.failures += 1;
+        self.state = PortState::Failed { reason, retry_at: now.plus(delay) };
+        ended
+    }
 }
 
 /// What must be done so that the open ports are the wanted ones.
@@ -53,70 +88,89 @@ pub(super) struct Ports {
 }
 
 impl Ports {
-    /// Makes the set of ports equal to `wanted`, a group filter for each packet port.
+    /// Makes the set of ports equal to `wanted`, a group filter for each packet port. `running`
+    /// says of each worker whether it runs.
     pub(super) fn want(
         &mut self,
         wanted: &BTreeMap<PortKey, BTreeSet<Ipv4Addr>>,
-        workers: u32,
+        running: &[bool],
         now: Time,
     ) -> Vec<PortStep> {
         let mut steps = Vec::new();
         let surplus: Vec<PortKey> =
             self.by_key.keys().filter(|key| !wanted.contains_key(key)).copied().collect();
         for key in surplus {
-            if let Some(port) = self.by_key.remove(&key)
-                && port.state == PortState::Open
-            {
-                steps.push(PortStep::Close(port.id));
-                self.closing.insert(port.id, port);
-            }
+            steps.extend(self.drop_port(&key));
         }
         for (key, groups) in wanted {
-            match self.by_key.get_mut(key) {
-                Some(port) => {
-                    let changed = port.groups != *groups;
-                    port.groups.clone_from(groups);
-                    match &port.state {
-                        PortState::Open if changed => steps.push(PortStep::Filter(port.id)),
-                        PortState::Open => {}
-                        PortState::Failed { retry_at, .. } if *retry_at <= now => {
-                            port.state = PortState::Open;
-                            // A new number: what is still on its way for the old one must not hit it.
-                            port.id = self.next;
-                            self.next += 1;
-                            steps.push(PortStep::Open(port.id));
-                        }
-                        PortState::Failed { .. } => {}
+            if !self.by_key.contains_key(key) {
+                let port = self.new_port(*key, running.len());
+                self.by_key.insert(*key, port);
+            }
+            let Some(port) = self.by_key.get_mut(key) else { continue };
+            let changed = port.groups != *groups;
+            port.groups.clone_from(groups);
+            let due = match &port.state {
+                PortState::Open => {
+                    if changed {
+                        steps.push(PortStep::Filter(port.id));
                     }
+                    false
                 }
-                None => {
-                    let port = Port {
-                        id: self.next,
-                        worker: self.least_loaded(workers),
-                        key: *key,
-                        groups: groups.clone(),
-                        state: PortState::Open,
-                        counters: PortCounters::default(),
-                        kernel: (0, 0),
-                    };
-                    self.next += 1;
-                    steps.push(PortStep::Open(port.id));
-                    self.by_key.insert(*key, port);
-                }
+                PortState::Failed { retry_at, .. } => *retry_at <= now,
+                PortState::Waiting => true,
+            };
+            if due && running.get(port.worker as usize) == Some(&true) {
+                port.state = PortState::Open;
+                // A new number: what is still on its way for an old one must not hit it.
+                port.id = self.next;
+                self.next += 1;
+                steps.push(PortStep::Open(port.id));
             }
         }
         steps
     }
 
-    fn least_loaded(&self, workers: u32) -> u32 {
+    fn new_port(&self, key: PortKey, workers: usize) -> Port {
         let load = |worker| self.by_key.values().filter(|port| port.worker == worker).count();
-        (0..workers.max(1)).min_by_key(|&worker| load(worker)).unwrap_or(0)
+        let workers = u32::try_from(workers.max(1)).unwrap_or(1);
+        Port {
+            id: self.next,
+            worker: (0..workers).min_by_key(|&worker| load(worker)).unwrap_or(0),
+            key,
+            groups: BTreeSet::new(),
+            state: PortState::Waiting,
+            failures: 0,
+            counters: PortCounters::default(),
+            kernel: (0, 0),
+        }
+    }
+
+    fn drop_port(&mut self, key: &PortKey) -> Option<PortStep> {
+        let port = self.by_key.remove(key)?;
+        if port.state != PortState::Open {
+            return None;
+        }
+        let id = port.id;
+        self.closing.insert(id, port);
+        Some(PortStep::Close(id))
+    }
+
+    /// An interface is gone, or another has its index now: sockets bound to it are dead for good.
+    pub(super) fn interface_gone(&mut self, index: IfIndex) -> Vec<PortStep> {
+        let dead: Vec<PortKey> =
+            self.by_key.keys().filter(|key| key.iif() == index).copied().collect();
+        dead.iter().filter_map(|key| self.drop_port(key)).collect()
     }
 
     /// A port could not be opened, or failed later.
     pub(super) fn failed(&mut self, id: u32, reason: String, now: Time) {
         if let Some(port) = self.by_key.values_mut().find(|port| port.id == id) {
-            port.state = PortState::Failed { reason, retry_at: now.plus(RETRY) };
+            let ended = port.fail(reason, now);
+            // One that could not be opened has nothing to keep.
+            if ended.kernel != (0, 0) || ended.counters.frames > 0 {
+                self.retire(&ended);
+            }
         } else if let Some(port) = self.closing.remove(&id) {
             self.retire(&port);
         }
@@ -134,11 +188,9 @@ impl Ports {
             port.counters = counters;
             self.retire(&port);
         } else if let Some(port) = self.by_key.values_mut().find(|port| port.id == id) {
-            let ended = Port { counters, ..port.clone() };
-            port.counters = PortCounters::default();
-            port.kernel = (0, 0);
             let reason = failure.unwrap_or_else(|| "closed unexpectedly".to_owned());
-            port.state = PortState::Failed { reason, retry_at: now.plus(RETRY) };
+            port.counters = counters;
+            let ended = port.fail(reason, now);
             self.retire(&ended);
         }
     }
@@ -146,21 +198,18 @@ impl Ports {
     fn retire(&mut self, port: &Port) {
         self.closed.0 += 1;
         self.closed.1.merge(&port.counters);
-        self.closed.2.0 += port.kernel.0;
-        self.closed.2.1 += port.kernel.1;
+        let (received, dropped) = port.kernel_counters();
+        self.closed.2.0 += received;
+        self.closed.2.1 += dropped;
     }
 
-    /// All ports of a worker are gone with it; they are opened again at once.
-    pub(super) fn worker_died(&mut self, worker: u32, now: Time) {
+    /// All ports of a worker are gone with it; they are opened again when it runs.
+    pub(super) fn worker_died(&mut self, worker: u32) {
         let lost: Vec<Port> =
-            self.by_key.values().filter(|port| port.worker == worker).cloned().collect();
-        for port in lost {
-            self.retire(&port);
-            if let Some(port) = self.by_key.get_mut(&port.key) {
-                port.counters = PortCounters::default();
-                port.kernel = (0, 0);
-                let reason = "its worker died".to_owned();
-                port.state = PortState::Failed { reason, retry_at: now };
+            self.by_key.values_mut().filter(|port| port.worker == worker).map(Port::end).collect();
+        for port in &lost {
+            if port.state == PortState::Open {
+                self.retire(port);
             }
         }
         let gone: Vec<u32> =
@@ -220,7 +269,7 @@ impl Ports {
             .values()
             .filter_map(|port| match port.state {
                 PortState::Failed { retry_at, .. } => Some(retry_at),
-                PortState::Open => None,
+                PortState::Open | PortState::Waiting => None,
             })
             .min()
     }

@@ -43,6 +43,8 @@ pub(super) struct ResolvedOutput {
     pub(super) interface: Option<IfIndex>,
     /// Why nothing can be sent now.
     pub(super) reason: Option<String>,
+    /// What may be wrong, though it is tried.
+    pub(super) note: Option<String>,
 }
 
 /// What became of a rule.
@@ -54,21 +56,13 @@ pub(super) struct Resolution {
 }
 
 impl Resolution {
-    /// Why the rule as a whole forwards nothing; none where it is active.
-    pub(super) fn pending(&self) -> Option<String> {
-        match &self.input {
-            Err(reason) => return Some(format!("input: {reason}")),
-            Ok(ResolvedInput { reason: Some(reason), .. }) => {
-                return Some(format!("input: {reason}"));
-            }
-            Ok(_) => {}
-        }
-        if self.outputs.iter().all(|output| output.reason.is_some()) {
-            let first = self.outputs.iter().find_map(|output| output.reason.as_deref());
-            let which = if self.outputs.len() == 1 { "output" } else { "every output" };
-            return Some(format!("{which}: {}", first.unwrap_or("there is none")));
-        }
-        None
+    /// Why nothing comes in; none where it does.
+    pub(super) fn input_trouble(&self) -> Option<String> {
+        let reason = match &self.input {
+            Err(reason) => reason,
+            Ok(input) => input.reason.as_ref()?,
+        };
+        Some(format!("input: {reason}"))
     }
 }
 
@@ -145,15 +139,18 @@ fn resolve_output(
         })
     };
     let blocked = |interface, reason: String, drop| {
-        (ResolvedOutput { interface, reason: Some(reason) }, Action::Drop(drop))
+        (ResolvedOutput { interface, reason: Some(reason), note: None }, Action::Drop(drop))
     };
     let Some(name) = &output.interface else {
-        return match destination {
+        // We know the main and the local table only; a policy rule may lead to others. So it is
+        // tried, and what the kernel has no route for is counted as such.
+        let note = match destination {
             IpAddr::V4(address) if interfaces.rib.lookup(address).is_none() => {
-                blocked(None, format!("there is no route to {address}"), DropReason::NoRoute)
+                Some(format!("there is no route to {address} in the main table"))
             }
-            _ => (ResolvedOutput { interface: None, reason: None }, send(None, None)),
+            _ => None,
         };
+        return (ResolvedOutput { interface: None, reason: None, note }, send(None, None));
     };
     let Some(link) = interfaces.named(name) else {
         return blocked(None, no_interface(name.as_str()), DropReason::NoInterface);
@@ -171,7 +168,7 @@ fn resolve_output(
             blocked(Some(link.index), reason, DropReason::NoAddress)
         }
         Some(source) => (
-            ResolvedOutput { interface: Some(link.index), reason: None },
+            ResolvedOutput { interface: Some(link.index), reason: None, note: None },
             send(Some(link.index), Some(IpAddr::V4(source))),
         ),
     }

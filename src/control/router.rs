@@ -90,6 +90,8 @@ pub struct Router {
     pub(super) memberships: BTreeSet<Membership>,
     pub(super) refused: BTreeMap<Membership, String>,
     ask_again_at: Option<Time>,
+    /// The generation of the last table that gave slots to new owners.
+    last_reset: u64,
     dirty: bool,
     outputs: VecDeque<Output>,
 }
@@ -111,6 +113,7 @@ impl Router {
             memberships: BTreeSet::new(),
             refused: BTreeMap::new(),
             ask_again_at: None,
+            last_reset: 0,
             dirty: false,
             outputs: VecDeque::new(),
         }
@@ -120,6 +123,7 @@ impl Router {
     pub fn handle(&mut self, now: Time, event: Event) -> Result<(), Refusal> {
         match event {
             Event::Net(event) => self.net(event),
+            Event::InterfaceReplaced(index) => self.interface_gone(index),
             Event::Rules { origin, set } => self.dirty |= self.rules.replace(origin, set)?,
             Event::AddRule(rule) => self.add_rule(rule)?,
             Event::RemoveRule(selector) => {
@@ -145,7 +149,7 @@ impl Router {
                     worker.generation = generation;
                 }
             }
-            Event::WorkerDied { worker, reason } => self.worker_died(now, worker, reason),
+            Event::WorkerDied { worker, reason } => self.worker_died(worker, reason),
             Event::Report(report) => self.report(*report),
             Event::Timeout => self.timeout(now),
         }
@@ -192,13 +196,22 @@ impl Router {
     }
 
     fn net(&mut self, event: NetEvent) {
+        let is_route = matches!(event, NetEvent::Route(_) | NetEvent::RouteGone(_));
         let changes = self.interfaces.apply(event);
         for index in changes.gone {
-            // The kernel has dropped its memberships there; a new interface of that number has none.
-            self.memberships.retain(|membership| membership.index != index);
-            self.outputs.push_back(Output::InterfaceGone(index));
+            self.interface_gone(index);
         }
-        self.dirty |= changes.any;
+        // A host with a full table sees routes change all the time.
+        self.dirty |= changes.any && (!is_route || self.rules.any_routed_output());
+    }
+
+    /// What the kernel kept for an interface is gone, even if one of the same index is there now.
+    fn interface_gone(&mut self, index: IfIndex) {
+        self.memberships.retain(|membership| membership.index != index);
+        let steps = self.ports.interface_gone(index);
+        self.carry_out(steps);
+        self.outputs.push_back(Output::InterfaceGone(index));
+        self.dirty = true;
     }
 
     fn ready(&mut self, number: u32, tier: String, reason: Option<String>) {
@@ -206,21 +219,20 @@ impl Router {
             worker.tier = tier;
             worker.reason = reason;
             worker.running = true;
-            // A worker that was started again knows nothing yet.
-            if worker.restarts > 0 {
-                self.dirty = true;
-            }
+            // It knows no table yet, and its ports wait for it.
+            worker.generation = 0;
+            self.dirty = true;
         }
     }
 
-    fn worker_died(&mut self, now: Time, number: u32, reason: String) {
+    fn worker_died(&mut self, number: u32, reason: String) {
         if let Some(worker) = self.workers.get_mut(number as usize) {
             self.lost_slots.merge(&std::mem::take(&mut worker.slots));
             worker.running = false;
             worker.reason = Some(reason);
             worker.generation = 0;
             worker.restarts += 1;
-            self.ports.worker_died(number, now);
+            self.ports.worker_died(number);
         }
     }
 
@@ -229,7 +241,10 @@ impl Router {
             self.ports.report(port, counters);
         }
         if let Some(worker) = self.workers.get_mut(report.worker as usize) {
-            worker.slots = report.slots;
+            // An older report would bring back what slots counted for their owners before.
+            if report.generation >= self.last_reset {
+                worker.slots = report.slots;
+            }
             worker.counters = report.counters;
         }
     }
@@ -277,6 +292,9 @@ impl Router {
             return;
         }
         self.fib = Arc::new(fib);
+        if !reset_rules.is_empty() {
+            self.last_reset = self.fib.generation();
+        }
         self.lost_slots.reset(&reset_rules, &reset_outputs);
         for worker in &mut self.workers {
             worker.slots.reset(&reset_rules, &reset_outputs);
@@ -292,8 +310,13 @@ impl Router {
                 wanted.entry(input.port).or_default().extend(input.group);
             }
         }
-        let workers = u32::try_from(self.workers.len()).unwrap_or(u32::MAX);
-        for step in self.ports.want(&wanted, workers, now) {
+        let running: Vec<bool> = self.workers.iter().map(|worker| worker.running).collect();
+        let steps = self.ports.want(&wanted, &running, now);
+        self.carry_out(steps);
+    }
+
+    fn carry_out(&mut self, steps: Vec<PortStep>) {
+        for step in steps {
             self.outputs.push_back(match step {
                 PortStep::Close(port) => Output::ClosePort { port },
                 PortStep::Filter(port) => {
@@ -325,6 +348,7 @@ impl Router {
         let input = resolution.input.as_ref().ok()?;
         match &self.ports.get(&input.port)?.state {
             PortState::Open => None,
+            PortState::Waiting => Some("input: its worker does not run".to_owned()),
             PortState::Failed { reason, .. } => Some(format!("input: {reason}")),
         }
     }

@@ -55,6 +55,12 @@ impl Rules {
         self.entries.values()
     }
 
+    /// True where some output leaves its interface to the kernel's routing.
+    pub(super) fn any_routed_output(&self) -> bool {
+        let mut outputs = self.entries.values().flat_map(|entry| &entry.rule.outputs);
+        outputs.any(|output| output.interface.is_none())
+    }
+
     /// All rules, those that win contradictions first: by priority, origin, then age.
     pub(super) fn by_precedence(&self) -> Vec<&Entry> {
         let mut all: Vec<&Entry> = self.entries.values().collect();

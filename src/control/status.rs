@@ -78,17 +78,19 @@ impl Router {
         owners: &HashMap<RuleSlot, &Rule>,
     ) -> RuleStatus {
         let resolution = self.resolutions.get(&entry.rule.id);
-        let reason = resolution
-            .and_then(|resolution| resolution.pending().or_else(|| self.port_trouble(resolution)));
+        let outputs: Vec<OutputStatus> = (0..entry.outputs.len())
+            .map(|at| self.output_status(entry, at, resolution, counters, owners))
+            .collect();
+        let reason = resolution.and_then(|resolution| {
+            let input = resolution.input_trouble().or_else(|| self.port_trouble(resolution));
+            input.or_else(|| outputs_trouble(&outputs))
+        });
         let state = match (entry.rule.enabled, &reason) {
             (false, _) => State::Disabled,
             (true, Some(_)) => State::Pending,
             (true, None) => State::Active,
         };
         let matched = counters.rules.get(entry.slot.0 as usize).copied().unwrap_or_default();
-        let outputs = (0..entry.outputs.len())
-            .map(|at| self.output_status(entry, at, resolution, counters, owners))
-            .collect();
         RuleStatus {
             rule: entry.rule.clone(),
             state,
@@ -111,6 +113,7 @@ impl Router {
         let reason = resolved
             .and_then(|output| output.reason.clone())
             .or_else(|| self.contradiction(slot, owners));
+        let note = resolved.and_then(|output| output.note.clone());
         let counted = counters.outputs.get(slot.0 as usize).cloned().unwrap_or_default();
         OutputStatus {
             state: match (entry.rule.enabled, &reason) {
@@ -118,7 +121,7 @@ impl Router {
                 (true, Some(_)) => State::Pending,
                 (true, None) => State::Active,
             },
-            reason,
+            reason: reason.or(note),
             interface: resolved.and_then(|output| output.interface),
             wanted: counted.wanted,
             sent: Traffic { datagrams: counted.sent, bytes: counted.bytes },
@@ -167,11 +170,8 @@ impl Router {
                 interface: self.name_of(port.key.iif()),
                 local,
                 worker: port.worker,
-                kernel_received: match kind {
-                    PortKind::Packet => port.kernel.0,
-                    PortKind::Udp => port.kernel.0 + port.counters.frames,
-                },
-                kernel_dropped: port.kernel.1,
+                kernel_received: port.kernel_counters().0,
+                kernel_dropped: port.kernel_counters().1,
                 frames: port.counters.frames,
                 super_frames: port.counters.super_frames,
                 partial_checksums: port.counters.partial_checksums,
@@ -323,6 +323,16 @@ impl Router {
 
 fn drops(counts: &DropCounts) -> Drops {
     counts.iter().collect()
+}
+
+/// Why a rule forwards nothing though its input works: no output can send.
+fn outputs_trouble(outputs: &[OutputStatus]) -> Option<String> {
+    if outputs.iter().any(|output| output.state != State::Pending) {
+        return None;
+    }
+    let first = outputs.first()?.reason.as_deref().unwrap_or_default();
+    let which = if outputs.len() == 1 { "output" } else { "every output; the first" };
+    Some(format!("{which}: {first}"))
 }
 
 /// An output that cannot send now, as the rule asks for it.

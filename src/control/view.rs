@@ -36,7 +36,7 @@ pub enum State {
 pub struct OutputStatus {
     /// Active, or pending with a reason.
     pub state: State,
-    /// Why it is pending.
+    /// Why it is pending; where it is active, what may be wrong.
     pub reason: Option<String>,
     /// The interface it resolved to; none while pending or where routing decides.
     pub interface: Option<IfIndex>,

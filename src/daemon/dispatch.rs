@@ -7,7 +7,7 @@ use crate::dataplane::link::{Ingress, Port, PortId, Report, ToWorker};
 use crate::dataplane::pool::Pool;
 use crate::sockets::membership::Memberships;
 use crate::sockets::ports::InputSocket;
-use crate::types::{LinkLayer, Membership};
+use crate::types::{IfIndex, LinkLayer, Membership};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -15,7 +15,8 @@ use tracing::{debug, warn};
 
 /// Everything of the kernel's that control holds.
 pub(super) struct Sockets {
-    inputs: BTreeMap<u32, (u32, InputSocket)>,
+    /// By port number: the worker, the interface, the socket.
+    inputs: BTreeMap<u32, (u32, IfIndex, InputSocket)>,
     memberships: Memberships,
     /// Workers that are not running.
     dead: BTreeSet<u32>,
@@ -85,12 +86,12 @@ impl Sockets {
         if !pool.send(worker, open) {
             return Err(io::Error::other("its worker is not running"));
         }
-        self.inputs.insert(port, (worker, input));
+        self.inputs.insert(port, (worker, key.iif(), input));
         Ok(())
     }
 
     fn set_filter(&mut self, pool: &Pool, port: u32, groups: &BTreeSet<Ipv4Addr>) -> Vec<Event> {
-        let outcome = self.inputs.get_mut(&port).map(|(_, input)| input.set_groups(groups));
+        let outcome = self.inputs.get_mut(&port).map(|(_, _, input)| input.set_groups(groups));
         if let Some(Err(error)) = outcome {
             // The old filter stays: new groups would be missing, so the port counts as failed.
             warn!(port, %error, "cannot change an input port's filter");
@@ -103,7 +104,7 @@ impl Sockets {
     }
 
     fn close(&mut self, pool: &Pool, port: u32) -> Vec<Event> {
-        let Some((worker, input)) = self.inputs.get_mut(&port) else { return Vec::new() };
+        let Some((worker, _, input)) = self.inputs.get_mut(&port) else { return Vec::new() };
         // Nothing more comes in: what the kernel has counted by now is final.
         if let Err(error) = input.set_groups(&BTreeSet::new()) {
             debug!(port, %error, "cannot shut an input port's filter");
@@ -127,21 +128,30 @@ impl Sockets {
 
     /// A worker has let go of a port: the last statistics, and our descriptor goes too.
     pub(super) fn closed(&mut self, port: u32) -> Option<Event> {
-        let (_, mut input) = self.inputs.remove(&port)?;
+        let (_, _, mut input) = self.inputs.remove(&port)?;
         statistics_of(port, &mut input)
+    }
+
+    /// Interfaces whose packet sockets are dead, though nobody has said that they are gone.
+    pub(super) fn unbound(&self) -> BTreeSet<IfIndex> {
+        self.inputs
+            .values()
+            .filter(|(_, _, input)| !input.is_bound())
+            .map(|(_, iif, _)| *iif)
+            .collect()
     }
 
     /// What the kernel counted at all ports since the last time.
     pub(super) fn statistics(&mut self) -> Vec<Event> {
         self.inputs
             .iter_mut()
-            .filter_map(|(port, (_, input))| statistics_of(*port, input))
+            .filter_map(|(port, (_, _, input))| statistics_of(*port, input))
             .collect()
     }
 
     /// A worker's ports are closed on its side; ours go with it.
     pub(super) fn worker_died(&mut self, worker: u32) {
-        self.inputs.retain(|_, (owner, _)| *owner != worker);
+        self.inputs.retain(|_, (owner, _, _)| *owner != worker);
         self.dead.insert(worker);
     }
 
@@ -179,6 +189,7 @@ fn statistics_of(port: u32, input: &mut InputSocket) -> Option<Event> {
 pub(super) fn report_event(worker: u32, report: Report) -> Event {
     Event::Report(Box::new(WorkerReport {
         worker,
+        generation: report.generation,
         ports: report.ports.into_iter().map(|(port, counters)| (port.0, counters)).collect(),
         slots: report.slots,
         counters: report.worker,

@@ -1,6 +1,7 @@
 //! L5, the running relay: builds everything, owns the one event loop, dispatches.
 
 mod dispatch;
+mod limits;
 mod questions;
 
 use crate::api;
@@ -109,7 +110,9 @@ impl Daemon {
             config::Io::Syscalls => IoChoice::Syscalls,
         };
         let workers = loaded.dataplane.workers;
-        let settings_of_workers = Settings { workers, io, buffers: loaded.dataplane.buffers };
+        let buffers = loaded.dataplane.buffers;
+        let egress_sockets = limits::egress_sockets(limits::raise_descriptors(), workers);
+        let settings_of_workers = Settings { workers, io, egress_sockets, buffers };
         let pool =
             Pool::start(settings_of_workers, report).context("cannot start a worker thread")?;
         let now = clock::now();
@@ -195,11 +198,21 @@ impl Daemon {
     }
 
     fn network(&mut self, first: NetEvent) {
+        let mut resynced = matches!(first, NetEvent::Snapshot(_));
         self.tell(Event::Net(first));
         for _ in 0..EVENTS_A_TURN {
             match self.monitor.next().now_or_never() {
-                Some(event) => self.tell(Event::Net(event)),
+                Some(event) => {
+                    resynced |= matches!(event, NetEvent::Snapshot(_));
+                    self.tell(Event::Net(event));
+                }
                 None => break,
+            }
+        }
+        if resynced {
+            // What was missed may be an interface that went and came back.
+            for index in self.sockets.unbound() {
+                self.tell(Event::InterfaceReplaced(index));
             }
         }
     }
@@ -283,8 +296,12 @@ impl Daemon {
             Err(refusal) => {
                 let _ = reply.send(Err(refusal));
             }
-            Ok(()) => {
+            Ok(()) if !needs_counters(&request) => {
                 self.settle();
+                // The asker may have gone; that is its affair.
+                let _ = reply.send(self.router.answer(now, &request));
+            }
+            Ok(()) => {
                 let number = self.questions.ask(request, reply, self.sockets.running(), now);
                 self.sockets.to_all(&self.pool, || ToWorker::Collect(number));
                 self.answer_ready();
@@ -366,5 +383,17 @@ impl Daemon {
                 error!(file = %path.display(), error, "configuration not loaded, the last good one stays");
             }
         }
+    }
+}
+
+/// True where the answer shows what workers have counted: they are asked first.
+fn needs_counters(request: &Request) -> bool {
+    match request {
+        Request::Rules | Request::Stats | Request::Workers => true,
+        Request::Ping
+        | Request::AddRule(_)
+        | Request::RemoveRule(_)
+        | Request::Interfaces
+        | Request::Mroute => false,
     }
 }

@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 /// `sizeof(struct cmsghdr)` on 64-bit Linux: length (8 bytes), level (4), type (4).
 const HEADER_LEN: usize = 16;
+const _: () = assert!(size_of::<libc::cmsghdr>() == HEADER_LEN, "64-bit Linux only");
 /// `CMSG_ALIGN`: messages start at multiples of `size_t`.
 const ALIGN: usize = 8;
 

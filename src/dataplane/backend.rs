@@ -54,8 +54,9 @@ pub struct PortHandle(pub u32);
 /// What happened to a port beside frames.
 #[derive(Debug)]
 pub enum PortEvent {
-    /// A `close` has come to its end: nothing of the port is in the kernel's hands.
-    Closed(PortHandle),
+    /// A `close` has come to its end: nothing of the port is in the kernel's hands. So many frames
+    /// were still queued, and are gone.
+    Closed(PortHandle, u64),
     /// Receiving failed for good; the port is as good as closed.
     Failed(PortHandle, std::io::Error),
     /// The kernel could not hand over one frame for this reason; receiving goes on.
@@ -94,7 +95,8 @@ pub trait Backend {
         ingress: Ingress,
     ) -> std::io::Result<PortHandle>;
 
-    /// Stops reading a port; [`PortEvent::Closed`] follows.
+    /// Stops reading a port; [`PortEvent::Closed`] follows, and only then is the handle free for
+    /// another port.
     fn close(&mut self, port: PortHandle);
 
     /// Waits for frames, port events or the wake-up, and adds what is there to `frames` and

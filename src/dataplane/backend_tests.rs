@@ -133,12 +133,38 @@ fn closes<B: Backend>(mut bench: Bench<B>) {
             bench.turn();
         }
         bench.recycle();
-        assert!(matches!(bench.events[..], [PortEvent::Closed(handle)] if handle == port));
+        assert!(
+            matches!(bench.events[..], [PortEvent::Closed(handle, 0)] if handle == port),
+            "{:?}",
+            bench.events
+        );
         bench.events.clear();
         // Nobody has the address any more.
         UdpSocket::bind(local).expect("the socket is closed");
     }
     assert_eq!(bench.backend.trouble().1, 0, "no stale completion");
+}
+
+/// A handle is not given out again before its close has come to its end, and what is queued by
+/// then is counted.
+fn reuses_no_handle_too_early<B: Backend>(mut bench: Bench<B>) {
+    let (first, local) = open(&mut bench, 1);
+    let sender = UdpSocket::bind("127.0.0.1:0").expect("binds");
+    for _ in 0..3 {
+        sender.send_to(b"queued", local).expect("sends");
+    }
+    bench.backend.close(first);
+    let (second, _) = open(&mut bench, 2);
+    assert_ne!(first, second);
+    while bench.events.is_empty() {
+        bench.turn();
+    }
+    let [PortEvent::Closed(closed, queued)] = bench.events[..] else {
+        panic!("{:?}", bench.events)
+    };
+    assert_eq!(closed, first);
+    assert_eq!(bench.frames.len() as u64 + queued, 3, "each was taken or counted");
+    bench.recycle();
 }
 
 fn wakes<B: Backend>(mut bench: Bench<B>) {
@@ -212,4 +238,4 @@ macro_rules! for_both {
     };
 }
 
-for_both!(relays closes wakes refuses drops_while_armed);
+for_both!(relays closes reuses_no_handle_too_early wakes refuses drops_while_armed);

@@ -3,7 +3,9 @@
 //! Each incoming source address and port has a socket, so a source port, of its own: receivers can
 //! tell two sources of one group apart, and a flow's datagrams keep their order. Unicast copies
 //! have a socket for each destination besides: the kernel reports a receiver's ICMP error on the
-//! next send of the socket, which must not be another receiver's.
+//! next send of the socket, which must not be another receiver's. That next send is repeated after
+//! the rest of its batch: while a receiver's host answers with ICMP errors, and only then, its
+//! datagrams may change order.
 
 use crate::sys::packet;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -12,7 +14,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
-/// Sockets of a worker at most; the least recently used goes first.
+/// Sockets of a worker at most, where the limit of descriptors allows.
 pub const MAX_SOCKETS: usize = 1024;
 /// Send buffer asked for, in bytes.
 const SEND_BUFFER: u32 = 4 << 20;
@@ -36,9 +38,9 @@ struct EgressSocket {
     idle: bool,
 }
 
-/// The sockets of one worker.
-#[derive(Default)]
+/// The sockets of one worker; where there is no room, the least recently used goes first.
 pub struct EgressSockets {
+    limit: usize,
     by_flow: HashMap<FlowId, EgressSocket, foldhash::fast::RandomState>,
     /// Evicted, but perhaps named by a queued send.
     retired: Vec<Socket>,
@@ -46,6 +48,11 @@ pub struct EgressSockets {
 }
 
 impl EgressSockets {
+    /// No sockets yet, and at most `limit` of them (at least one).
+    pub fn new(limit: usize) -> Self {
+        Self { limit: limit.max(1), by_flow: HashMap::default(), retired: Vec::new(), evictions: 0 }
+    }
+
     /// The socket of a flow, made where there is none. Valid until the next [`Self::close_retired`]
     /// at least.
     pub fn of(&mut self, flow: FlowId, turn: u64) -> io::Result<RawFd> {
@@ -54,7 +61,7 @@ impl EgressSockets {
             entry.idle = false;
             return Ok(entry.socket.as_raw_fd());
         }
-        if self.by_flow.len() >= MAX_SOCKETS {
+        if self.by_flow.len() >= self.limit {
             self.evict();
         }
         let socket = open()?;
@@ -128,7 +135,7 @@ mod tests {
 
     #[test]
     fn each_source_has_a_port_of_its_own() {
-        let mut sockets = EgressSockets::default();
+        let mut sockets = EgressSockets::new(MAX_SOCKETS);
         let there = Some(Ipv4Addr::new(10, 9, 9, 9));
         for id in [flow(1, None), flow(2, None), flow(1, there)] {
             let first = sockets.of(id, 1).expect("opens");
@@ -142,7 +149,7 @@ mod tests {
 
     #[test]
     fn the_table_is_bounded_and_the_least_recently_used_goes() {
-        let mut sockets = EgressSockets::default();
+        let mut sockets = EgressSockets::new(MAX_SOCKETS);
         let max = u16::try_from(MAX_SOCKETS).expect("small");
         for n in 0..max {
             sockets.of(flow(n, None), u64::from(n)).expect("opens");
@@ -157,7 +164,7 @@ mod tests {
 
     #[test]
     fn idle_sockets_go_after_two_agings() {
-        let mut sockets = EgressSockets::default();
+        let mut sockets = EgressSockets::new(MAX_SOCKETS);
         sockets.of(flow(1, None), 1).expect("opens");
         sockets.age();
         assert_eq!(sockets.counts().0, 1);

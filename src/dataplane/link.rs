@@ -109,6 +109,8 @@ impl Tier {
 pub struct Report {
     /// The request's number.
     pub request: u64,
+    /// The generation of the table by which the worker works.
+    pub generation: u64,
     /// Open ports.
     pub ports: Vec<(PortId, PortCounters)>,
     /// Rules and outputs by slot.

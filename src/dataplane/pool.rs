@@ -31,6 +31,8 @@ pub struct Settings {
     pub workers: u32,
     /// Their tier.
     pub io: IoChoice,
+    /// Sockets to send from that each may hold.
+    pub egress_sockets: usize,
     /// Receive buffers of 64 KiB of each, rounded up to a power of two, at most 32,768.
     pub buffers: u32,
 }
@@ -127,14 +129,15 @@ fn work(
         IoChoice::Auto | IoChoice::IoUring => match UringBackend::new(wake.try_clone()?, buffers) {
             Ok(backend) => {
                 report(FromWorker::Ready { tier: Tier::UringMultishot, reason: None });
-                return Worker::new(backend, inbox, report).run();
+                return Worker::new(backend, inbox, report, settings.egress_sockets).run();
             }
             Err(error) if settings.io == IoChoice::IoUring => return Err(error),
             Err(error) => error.to_string(),
         },
     };
     report(FromWorker::Ready { tier: Tier::Syscalls, reason: Some(reason) });
-    Worker::new(SyscallBackend::new(wake, buffers), inbox, report).run()
+    let backend = SyscallBackend::new(wake, buffers);
+    Worker::new(backend, inbox, report, settings.egress_sockets).run()
 }
 
 fn text_of(panic: &(dyn Any + Send)) -> &str {

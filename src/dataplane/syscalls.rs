@@ -9,6 +9,7 @@ use super::backend::{
 use super::decode::{FrameMeta, VNET_HEADER_LEN};
 use super::link::{Ingress, PortId};
 use crate::sys::mmsg::{self, Arena, Message, Received};
+use crate::sys::packet;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use slab::Slab;
 use std::io;
@@ -21,6 +22,7 @@ struct PortState {
     socket: OwnedFd,
     ingress: Ingress,
     errors: u32,
+    closing: bool,
 }
 
 /// See the module.
@@ -32,6 +34,7 @@ pub struct SyscallBackend {
     queue: Vec<SendRequest>,
     wake: OwnedFd,
     exhausted: u64,
+    turn: usize,
 }
 
 impl SyscallBackend {
@@ -45,6 +48,7 @@ impl SyscallBackend {
             queue: Vec::with_capacity(SENDS),
             wake,
             exhausted: 0,
+            turn: 0,
         }
     }
 
@@ -71,17 +75,16 @@ impl SyscallBackend {
             Ok(_) => port.errors = 0,
             Err(error) => match error.raw_os_error() {
                 Some(libc::EAGAIN | libc::EINTR | libc::ENETDOWN) => {}
-                Some(libc::EINVAL) => {
+                // One super-frame that the kernel cannot describe; it is gone from the queue.
+                Some(libc::EINVAL) => events.push(PortEvent::Refused(handle, libc::EINVAL)),
+                _ => {
                     port.errors += 1;
-                    events.push(PortEvent::Refused(handle, libc::EINVAL));
+                    if port.errors > MAX_ERRORS {
+                        events.push(PortEvent::Failed(handle, error));
+                        self.close(handle);
+                    }
                 }
-                _ => port.errors += 1,
             },
-        }
-        if port.errors > MAX_ERRORS {
-            self.ports.remove(handle.0 as usize);
-            events.push(PortEvent::Failed(handle, io::Error::other("receiving fails")));
-            events.push(PortEvent::Closed(handle));
         }
     }
 }
@@ -108,12 +111,14 @@ fn frame(port: PortHandle, ingress: Ingress, got: &Received) -> Option<Frame> {
 
 impl Backend for SyscallBackend {
     fn open(&mut self, _id: PortId, socket: OwnedFd, ingress: Ingress) -> io::Result<PortHandle> {
-        let at = self.ports.insert(PortState { socket, ingress, errors: 0 });
+        let at = self.ports.insert(PortState { socket, ingress, errors: 0, closing: false });
         Ok(PortHandle(u32::try_from(at).map_err(io::Error::other)?))
     }
 
     fn close(&mut self, port: PortHandle) {
-        if self.ports.try_remove(port.0 as usize).is_some() {
+        if let Some(state) = self.ports.get_mut(port.0 as usize)
+            && !std::mem::replace(&mut state.closing, true)
+        {
             self.closed.push(port);
         }
     }
@@ -124,7 +129,11 @@ impl Backend for SyscallBackend {
         events: &mut Vec<PortEvent>,
     ) -> io::Result<bool> {
         if !self.closed.is_empty() {
-            events.extend(self.closed.drain(..).map(PortEvent::Closed));
+            for handle in self.closed.drain(..) {
+                let port = self.ports.remove(handle.0 as usize);
+                let queued = packet::discard_queued(port.socket.as_fd());
+                events.push(PortEvent::Closed(handle, queued));
+            }
             return Ok(false);
         }
         let mut handles = Vec::with_capacity(self.ports.len());
@@ -151,7 +160,10 @@ impl Backend for SyscallBackend {
             let _ = nix::unistd::read(&self.wake, &mut [0; 8]);
         }
         let first = frames.len();
-        for handle in ready {
+        // Not always the same port first: where buffers are few, it would take all of them.
+        self.turn = self.turn.wrapping_add(1);
+        let start = self.turn.checked_rem(ready.len()).unwrap_or(0);
+        for &handle in ready[start..].iter().chain(&ready[..start]) {
             self.read(handle, frames, events);
         }
         for frame in &mut frames[first..] {

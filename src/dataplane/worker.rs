@@ -51,8 +51,8 @@ pub struct Worker<B, R> {
 }
 
 impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
-    /// A worker with an empty table.
-    pub fn new(backend: B, commands: Receiver<ToWorker>, report: R) -> Self {
+    /// A worker with an empty table, which holds at most so many sockets to send from.
+    pub fn new(backend: B, commands: Receiver<ToWorker>, report: R, max_sockets: usize) -> Self {
         Self {
             backend,
             commands,
@@ -61,7 +61,7 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
             ports: Vec::new(),
             slots: SlotCounters::default(),
             counters: WorkerCounters::default(),
-            egress: EgressSockets::default(),
+            egress: EgressSockets::new(max_sockets),
             pending: Vec::with_capacity(SENDS),
             results: Vec::with_capacity(SENDS),
         }
@@ -150,8 +150,11 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
                     port.failure = Some(error.to_string());
                 }
             }
-            PortEvent::Closed(handle) => {
-                if let Some(port) = self.ports.get_mut(handle.0 as usize).and_then(Option::take) {
+            PortEvent::Closed(handle, queued) => {
+                let port = self.ports.get_mut(handle.0 as usize).and_then(Option::take);
+                if let Some(mut port) = port {
+                    port.counters.frames += queued;
+                    port.counters.drops.add(DropReason::PortClosed, queued);
                     (self.report)(FromWorker::Closed {
                         port: port.id,
                         counters: Box::new(port.counters),
@@ -163,6 +166,7 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
     }
 
     fn send_report(&mut self, request: u64) {
+        let generation = self.fib.generation();
         let (exhausted, stale) = self.backend.trouble();
         let (sockets, evictions) = self.egress.counts();
         self.counters.buffers_exhausted = exhausted;
@@ -172,6 +176,7 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
         let ports = self.ports.iter().flatten();
         (self.report)(FromWorker::Report(Box::new(Report {
             request,
+            generation,
             ports: ports.map(|port| (port.id, port.counters.clone())).collect(),
             slots: self.slots.clone(),
             worker: self.counters,
@@ -315,21 +320,19 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
                 }
             }
             self.results = results;
-            // What `refused` queued again stands in the new list; keep the larger allocation.
-            if self.pending.is_empty() {
-                self.pending = answered;
-                self.pending.clear();
-            }
+            // What `refused` has queued again goes in the next round, in the list that is kept.
+            let mut kept = answered;
+            kept.clear();
+            kept.append(&mut self.pending);
+            self.pending = kept;
         }
         self.egress.close_retired();
         Ok(())
     }
 
-    /// A unicast send may be refused by the ICMP answer to an earlier one: it is repeated once.
+    /// A send may be refused by the ICMP answer to an earlier one: it is repeated once.
     fn refused(&mut self, pending: &Pending, errno: i32) {
-        let reason = reason_of(errno);
-        if reason == DropReason::Unreachable && pending.flow.unicast.is_some() && !pending.repeated
-        {
+        if may_be_of_an_earlier_send(errno) && !pending.repeated {
             self.egress.clear_error(&pending.flow);
             let tag = u32::try_from(self.pending.len()).unwrap_or(u32::MAX);
             let request = SendRequest { tag, ..pending.request };
@@ -338,8 +341,25 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
                 return;
             }
         }
-        self.drop_copies(pending.slot, reason, 1);
+        self.drop_copies(pending.slot, reason_of(errno), 1);
     }
+}
+
+/// The errors that the kernel makes of ICMP messages (icmp_err_convert, net/ipv4/icmp.c) and
+/// reports on whatever is sent next from the socket.
+fn may_be_of_an_earlier_send(errno: i32) -> bool {
+    matches!(
+        errno,
+        libc::ENETUNREACH
+            | libc::EHOSTUNREACH
+            | libc::ENOPROTOOPT
+            | libc::ECONNREFUSED
+            | libc::EMSGSIZE
+            | libc::EOPNOTSUPP
+            | libc::EHOSTDOWN
+            | libc::ENONET
+            | libc::EPROTO
+    )
 }
 
 fn entry(ports: &mut [Option<PortEntry>], handle: PortHandle) -> Option<&mut PortEntry> {
@@ -394,7 +414,12 @@ fn reason_of(errno: i32) -> DropReason {
         libc::ENOBUFS => DropReason::TransmitQueueFull,
         libc::EMSGSIZE => DropReason::MessageSize,
         libc::EPERM | libc::EACCES => DropReason::Filtered,
-        libc::ECONNREFUSED | libc::EHOSTUNREACH | libc::EHOSTDOWN => DropReason::Unreachable,
+        libc::ECONNREFUSED
+        | libc::EHOSTUNREACH
+        | libc::EHOSTDOWN
+        | libc::ENOPROTOOPT
+        | libc::ENONET
+        | libc::EPROTO => DropReason::Unreachable,
         libc::ENETUNREACH => DropReason::NoRoute,
         libc::ENETDOWN => DropReason::InterfaceDown,
         libc::ENODEV | libc::ENXIO => DropReason::NoInterface,

@@ -65,7 +65,7 @@ impl Builder {
                 .copied()
                 .collect();
             matching.sort_unstable();
-            let entry = union(matching.iter().map(|&at| &self.rules[at]), &mut conflicts);
+            let entry = union(&key, matching.iter().map(|&at| &self.rules[at]), &mut conflicts);
             fib.shapes.note(&key);
             // A table of 2^32 entries does not fit any memory that this runs on.
             fib.index.insert(key, u32::try_from(fib.entries.len()).unwrap_or(u32::MAX));
@@ -121,12 +121,24 @@ fn meets(keys: &BTreeSet<FlowKey>) -> Vec<FlowKey> {
         .collect()
 }
 
+/// What a send means for packets of one key: "unchanged" becomes the packet's own value where the
+/// key fixes it, so that two rules which say the same in different words are seen to agree.
+fn spelled_out(key: &FlowKey, send: Send) -> Send {
+    let own_port = (key.port != ANY_PORT).then_some(key.port);
+    Send {
+        destination: send.destination.or(Some(key.destination)),
+        port: send.port.or(own_port),
+        ..send
+    }
+}
+
 /// Two sends with the same target are the same copy, however they are rewritten.
 fn same_copy(a: &Send, b: &Send) -> bool {
     (a.oif, a.destination, a.port) == (b.oif, b.destination, b.port)
 }
 
 fn union<'a>(
+    key: &FlowKey,
     rules: impl Iterator<Item = &'a Resolved>,
     conflicts: &mut BTreeSet<Conflict>,
 ) -> Entry {
@@ -139,10 +151,11 @@ fn union<'a>(
                 entry.copies.push(*copy);
                 continue;
             };
+            let send = spelled_out(key, send);
             match sends.iter().find(|(_, other)| same_copy(other, &send)) {
                 None => {
                     sends.push((rule.slot, send));
-                    entry.copies.push(*copy);
+                    entry.copies.push(CopyOut { action: Action::Send(send), ..*copy });
                 }
                 Some((_, other)) if *other == send => {}
                 Some((winner, _)) => {

@@ -17,7 +17,7 @@ fn send(oif: u32, ttl: u8) -> Action {
     Action::Send(Send {
         oif: Some(IfIndex(oif)),
         source: None,
-        destination: None,
+        destination: Some(key(1, 1, 0, 0).destination),
         port: Some(6000),
         ttl: Ttl::Set(ttl),
     })
@@ -68,6 +68,26 @@ fn a_packet_gets_the_outputs_of_every_rule_that_matches() {
     assert_eq!(fib.lookup(&key(1, 1, 5001, 1)).expect("source").rules, vec![RuleSlot(0)]);
     assert_eq!(fib.lookup(&key(1, 1, 5000, 2)).expect("port").rules, vec![RuleSlot(1)]);
     assert!(fib.lookup(&key(1, 1, 5001, 2)).is_none());
+}
+
+#[test]
+fn unchanged_and_the_same_value_are_one_copy() {
+    let to_group = |port: Option<u16>| {
+        Action::Send(Send {
+            oif: Some(IfIndex(2)),
+            source: None,
+            destination: port.map(|_| key(1, 1, 0, 0).destination),
+            port,
+            ttl: Ttl::Set(16),
+        })
+    };
+    let (fib, conflicts) = build(vec![
+        rule(0, key(1, 1, ANY_PORT, 0), &[to_group(None)]),
+        rule(1, key(1, 1, 5000, 0), &[to_group(Some(5000))]),
+    ]);
+    assert!(conflicts.is_empty());
+    assert_eq!(fib.lookup(&key(1, 1, 5000, 1)).expect("both").copies.len(), 1);
+    assert_eq!(fib.lookup(&key(1, 1, 5001, 1)).expect("every port").copies.len(), 1);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::decode::{Change, RouteDetail};
 use crate::types::{Address, IfIndex, Link, NetEvent, NetSnapshot, Route};
 use ipnet::IpNet;
 use libc::RT_TABLE_LOCAL;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// Links, addresses and routes. Applying a change yields the events that lead a consumer from the
@@ -14,7 +14,8 @@ use std::net::{IpAddr, Ipv4Addr};
 #[derive(Debug, Default)]
 pub(super) struct Picture {
     links: BTreeMap<IfIndex, Link>,
-    addresses: BTreeSet<Address>,
+    /// In the order in which the kernel told them: an interface's primary address first.
+    addresses: Vec<Address>,
     routes: BTreeMap<Route, RouteDetail>,
     doubtful: bool,
 }
@@ -33,7 +34,7 @@ impl Picture {
     pub(super) fn snapshot(&self) -> NetSnapshot {
         NetSnapshot {
             links: self.links.values().cloned().collect(),
-            addresses: self.addresses.iter().copied().collect(),
+            addresses: self.addresses.clone(),
             routes: self.routes.keys().copied().collect(),
         }
     }
@@ -51,12 +52,15 @@ impl Picture {
             NetEvent::Link(link) => self.link(link, events),
             NetEvent::LinkGone(index) => self.link_gone(index, events),
             NetEvent::Address(address) => {
-                if self.addresses.insert(address) {
+                if !self.addresses.contains(&address) {
+                    self.addresses.push(address);
                     events.push(NetEvent::Address(address));
                 }
             }
             NetEvent::AddressGone(address) => {
-                if self.addresses.remove(&address) {
+                let before = self.addresses.len();
+                self.addresses.retain(|other| *other != address);
+                if self.addresses.len() < before {
                     events.push(NetEvent::AddressGone(address));
                     if let IpNet::V4(net) = address.net {
                         self.v4_address_ended(address.index, net.addr(), events);

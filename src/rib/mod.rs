@@ -39,8 +39,7 @@ impl Rib {
         }
     }
 
-    /// Removes every route over an interface: the kernel does not announce those that go because
-    /// their interface is set down or vanishes.
+    /// Removes every route over an interface that has vanished.
     pub fn remove_interface(&mut self, oif: IfIndex) {
         let gone: Vec<Route> =
             self.v4.values().flatten().filter(|route| route.oif == Some(oif)).copied().collect();

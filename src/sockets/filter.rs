@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 /// Groups that are told apart exactly; beyond that, all of 224.0.0.0/4 passes and the table
-/// decides. A program has at most 4,096 instructions (BPF_MAXINSNS), and each group takes four.
-pub const MAX_EXACT: usize = 900;
+/// decides. A program has at most 4,096 instructions (BPF_MAXINSNS); n groups take 5n - 2 and at
+/// most 8 before them.
+pub const MAX_EXACT: usize = 800;
 
 // Opcodes, linux/bpf_common.h.
 const LOAD_BYTE: u16 = 0x30;
@@ -35,6 +36,30 @@ const fn test(code: u16, k: u32, jt: u8, jf: u8) -> sock_filter {
 /// Compiles the filter. Malformed and fragmented packets to a wanted group pass: they are counted
 /// where they are decoded. Offsets count from the link header of a SOCK_RAW socket.
 pub fn compile(link_layer: LinkLayer, groups: &BTreeSet<Ipv4Addr>) -> Vec<sock_filter> {
+    if groups.len() > MAX_EXACT {
+        return compile_coarse(link_layer);
+    }
+    let (mut program, ip) = udp_only(link_layer);
+    program.push(step(LOAD_WORD, ip + 16));
+    let sorted: Vec<u32> = groups.iter().map(|&group| u32::from(group)).collect();
+    search(&sorted, &mut program);
+    program
+}
+
+/// Lets all of 224.0.0.0/4 pass: for more groups than a program can tell apart, and for kernels
+/// whose `net.core.optmem_max` has no room for a long program.
+pub fn compile_coarse(link_layer: LinkLayer) -> Vec<sock_filter> {
+    let (mut program, ip) = udp_only(link_layer);
+    program.push(step(LOAD_BYTE, ip + 16));
+    program.push(step(AND, 0xf0));
+    program.push(test(JUMP_IF_EQUAL, 0xe0, 0, 1));
+    program.push(step(RETURN, ACCEPT));
+    program.push(step(RETURN, REFUSE));
+    program
+}
+
+/// The start of a program: refuses what is not IPv4 UDP. With the offset of the IP header.
+fn udp_only(link_layer: LinkLayer) -> (Vec<sock_filter>, u32) {
     let mut program = Vec::new();
     let ip = match link_layer {
         LinkLayer::Ethernet => {
@@ -54,17 +79,7 @@ pub fn compile(link_layer: LinkLayer, groups: &BTreeSet<Ipv4Addr>) -> Vec<sock_f
     program.push(step(LOAD_BYTE, ip + 9));
     program.push(test(JUMP_IF_EQUAL, u32::from(udp::PROTOCOL), 1, 0));
     program.push(step(RETURN, REFUSE));
-    program.push(step(LOAD_WORD, ip + 16));
-    if groups.len() > MAX_EXACT {
-        program.push(step(AND, 0xf000_0000));
-        program.push(test(JUMP_IF_EQUAL, 0xe000_0000, 0, 1));
-        program.push(step(RETURN, ACCEPT));
-        program.push(step(RETURN, REFUSE));
-    } else {
-        let sorted: Vec<u32> = groups.iter().map(|&group| u32::from(group)).collect();
-        search(&sorted, &mut program);
-    }
-    program
+    (program, ip)
 }
 
 /// A binary search over sorted words: conditional jumps reach 255 instructions only, so the far
@@ -171,6 +186,22 @@ mod tests {
         assert_eq!(run(&tunnel, &six), ACCEPT);
         six[0] = 0x60;
         assert_eq!(run(&tunnel, &six), 0);
+    }
+
+    #[test]
+    fn the_longest_program_fits() {
+        const BPF_MAXINSNS: usize = 4096;
+        let groups: BTreeSet<Ipv4Addr> =
+            (0..MAX_EXACT as u32).map(|n| Ipv4Addr::from(0xef00_0000 + 7 * n)).collect();
+        for link_layer in [LinkLayer::Ethernet, LinkLayer::None] {
+            let program = compile(link_layer, &groups);
+            assert!(program.len() <= BPF_MAXINSNS, "{}", program.len());
+            for n in 0..7 * MAX_EXACT as u32 {
+                let group = 0xef00_0000 + n;
+                let passes = run(&program, &frame(link_layer, 0x0800, 17, group)) == ACCEPT;
+                assert_eq!(passes, n % 7 == 0);
+            }
+        }
     }
 
     #[test]

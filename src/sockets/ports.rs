@@ -67,7 +67,7 @@ impl InputSocket {
         }
         socket.bind(&SockAddr::from(SocketAddrV4::new(address, port))).map_err(|error| {
             let cause = match error.kind() {
-                io::ErrorKind::AddrInUse => "another program has this address and port",
+                io::ErrorKind::AddrInUse => "another socket has this address and port",
                 _ => "cannot bind",
             };
             io::Error::new(error.kind(), format!("{address}:{port}: {cause} ({error})"))
@@ -80,11 +80,30 @@ impl InputSocket {
         self.socket.try_clone()
     }
 
-    /// Lets exactly these groups in. Without effect on UDP.
+    /// False where the interface has gone from under a packet socket: it will not receive again,
+    /// even if an interface of the same index appears.
+    pub fn is_bound(&self) -> bool {
+        matches!(self.kind, Kind::Udp(_))
+            || packet::bound_interface(self.socket.as_fd()).is_ok_and(|index| index > 0)
+    }
+
+    /// Lets these groups in; on kernels with little room for filters, all groups. Without effect
+    /// on UDP.
     pub fn set_groups(&mut self, groups: &BTreeSet<Ipv4Addr>) -> io::Result<()> {
         match self.kind {
             Kind::Packet(link_layer) => {
-                packet::attach_filter(self.socket.as_fd(), &filter::compile(link_layer, groups))
+                let exact = filter::compile(link_layer, groups);
+                packet::attach_filter(self.socket.as_fd(), &exact).or_else(|error| {
+                    match error.raw_os_error() {
+                        // The program is charged to net.core.optmem_max, the old one as well while
+                        // it is replaced: 20 KiB before Linux 6.8. The table sorts the rest out.
+                        Some(libc::ENOMEM | libc::ENOBUFS) => {
+                            let coarse = filter::compile_coarse(link_layer);
+                            packet::attach_filter(self.socket.as_fd(), &coarse)
+                        }
+                        _ => Err(error),
+                    }
+                })
             }
             Kind::Udp(_) => Ok(()),
         }

@@ -82,6 +82,40 @@ pub fn bind(socket: BorrowedFd<'_>, ifindex: u32) -> io::Result<()> {
     })
 }
 
+/// The interface that an AF_PACKET socket is bound to; -1 after it has gone (packet_notifier,
+/// af_packet.c).
+pub fn bound_interface(socket: BorrowedFd<'_>) -> io::Result<i32> {
+    // SAFETY: an all-zero sockaddr_ll is valid.
+    let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+    let mut len = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `len` bytes at `address`, which has that size.
+    check(unsafe {
+        libc::getsockname(socket.as_raw_fd(), (&raw mut address).cast(), &raw mut len)
+    })?;
+    Ok(address.sll_ifindex)
+}
+
+/// Throws away what is queued at a socket, without waiting; how many frames or datagrams it was.
+pub fn discard_queued(socket: BorrowedFd<'_>) -> u64 {
+    let mut byte = 0u8;
+    let mut count = 0;
+    loop {
+        // SAFETY: the kernel writes at most one byte at `byte`.
+        let got = unsafe {
+            libc::recv(socket.as_raw_fd(), (&raw mut byte).cast(), 1, libc::MSG_DONTWAIT)
+        };
+        let errno = io::Error::last_os_error().raw_os_error();
+        match got {
+            0.. => count += 1,
+            // One frame that could not be described, and is gone.
+            _ if errno == Some(libc::EINVAL) => count += 1,
+            // The pending error of an interface that went down hides what is queued behind it.
+            _ if errno == Some(libc::ENETDOWN) => {}
+            _ => return count,
+        }
+    }
+}
+
 /// Attaches a classic BPF program (SO_ATTACH_FILTER); it replaces an older one at once.
 pub fn attach_filter(socket: BorrowedFd<'_>, program: &[libc::sock_filter]) -> io::Result<()> {
     let program = libc::sock_fprog {

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DropStage {
-    /// Before or while the frame is decoded: counted once a frame, per port.
+    /// Before a frame is looked at: counted once a frame, per port.
+    Port,
+    /// While the frame is decoded: counted once a frame, per port.
     Frame,
     /// After decoding, before any output is known: counted in datagrams, per port.
     Lookup,
@@ -47,6 +49,8 @@ macro_rules! drop_reasons {
 }
 
 drop_reasons! {
+    /// The input port was closed before the frame was read.
+    PortClosed = "port_closed", Port;
     /// The frame is shorter than its link header and the smallest IP header.
     Runt = "runt", Frame;
     /// The frame did not fit the receive buffer; a cut frame is never forwarded.

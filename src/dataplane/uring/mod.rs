@@ -25,13 +25,14 @@ use super::backend::{
 };
 use super::decode::FrameMeta;
 use super::link::{Ingress, PortId};
+use crate::sys::packet;
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use pool::BufferPool;
 use slab::Slab;
 use slots::SendSlots;
 use std::io;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use token::{Kind, Token};
 
 /// The buffer group's number; one group serves all ports.
@@ -238,13 +239,14 @@ impl UringBackend {
                 Frame { port: handle, buffer: u32::from(buffer), start, len, about }
             });
             match frame {
-                Some(frame) if !port.closing => frames.push(frame),
-                _ => {
+                Some(frame) => frames.push(frame),
+                None => {
                     self.pool.give(buffer);
                     self.pool.publish();
                 }
             }
         } else if completion.result < 0 {
+            self.give_back(&completion);
             self.receive_error(handle, -completion.result, events);
         }
         if !more {
@@ -259,10 +261,8 @@ impl UringBackend {
             // A link that went down says so once; frames come again when it is up.
             libc::ECANCELED | libc::ENETDOWN | libc::EAGAIN | libc::EINTR => {}
             // Before Linux 6.2 the kernel cannot describe a UDP super-frame in a vnet header.
-            libc::EINVAL if !port.closing => {
-                port.errors += 1;
-                events.push(PortEvent::Refused(handle, errno));
-            }
+            // Each such answer takes one frame out of the queue, so receiving goes on.
+            libc::EINVAL => events.push(PortEvent::Refused(handle, errno)),
             _ => port.errors += 1,
         }
         if port.errors > MAX_ERRORS && !port.closing {
@@ -274,18 +274,20 @@ impl UringBackend {
     /// A multishot receive has come to its end.
     fn ended(&mut self, handle: PortHandle, events: &mut Vec<PortEvent>) {
         if self.ports[handle.0 as usize].closing {
-            self.forget(handle);
-            events.push(PortEvent::Closed(handle));
+            let queued = self.forget(handle);
+            events.push(PortEvent::Closed(handle, queued));
         } else {
             self.rearm.push(handle);
         }
     }
 
-    /// Closes the socket and frees the place (invariant 4: nothing is armed any more).
-    fn forget(&mut self, handle: PortHandle) {
-        self.ports.remove(handle.0 as usize);
+    /// Closes the socket and frees the place (invariant 4: nothing is armed any more). How many
+    /// frames were still queued.
+    fn forget(&mut self, handle: PortHandle) -> u64 {
+        let port = self.ports.remove(handle.0 as usize);
         let generation = &mut self.generations[handle.0 as usize];
         *generation = Token::next_generation(*generation);
+        packet::discard_queued(port.socket.as_fd())
     }
 }
 
