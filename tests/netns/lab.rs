@@ -16,7 +16,7 @@ pub(crate) use frames::{Frame, Injector};
 pub(crate) use namespace::Namespace;
 pub(crate) use process::Process;
 pub(crate) use relay::{Relay, drops, output, port, rule, sent, state, wanted};
-pub(crate) use sockets::{AddressWatch, Steady, first_datagram, listen, sender};
+pub(crate) use sockets::{AddressWatch, Steady, first_datagram, gets_through, listen, sender};
 pub(crate) use traffic::{Receive, Send};
 pub(crate) use wait::wait_for;
 

@@ -10,6 +10,7 @@ mod churn;
 mod control_abuse;
 mod fallback;
 mod forward;
+mod group_limits;
 mod instruments;
 mod kernel_drop;
 mod lab;
@@ -19,6 +20,7 @@ mod matrix;
 mod own_source;
 mod pending;
 mod reload;
+mod returned_index;
 mod sandbox;
 mod two_sources;
 mod unicast;
@@ -48,6 +50,8 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("fallback::system_calls_forward_and_say_why", fallback::syscalls),
     ("many_groups::five_hundred_groups_from_three_sources", many_groups::five_hundred),
     ("churn::an_interface_comes_and_goes", churn::recreated),
+    ("returned_index::another_interface_under_the_same_index", returned_index::unseen),
+    ("group_limits::more_groups_than_the_filter_tells_apart", group_limits::beyond_the_filter),
     ("matrix::every_payload_once_unchanged_in_order", matrix::all_cells),
 ];
 

@@ -103,6 +103,11 @@ impl Relay {
         self.process.signal(Signal::SIGHUP);
     }
 
+    /// Sends the process a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
     /// The file's path.
     pub(crate) fn config(&self) -> &Path {
         &self.config

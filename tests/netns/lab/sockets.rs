@@ -1,6 +1,6 @@
 //! Sockets of the test itself, where starting a program would blur what is measured.
 
-use super::Namespace;
+use super::{Namespace, SOON, wait_for};
 use netlink_sys::{Socket as NetlinkSocket, SocketAddr as NetlinkAddr, protocols::NETLINK_ROUTE};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
@@ -120,4 +120,20 @@ impl AddressWatch {
             }
         }
     }
+}
+
+/// Sends to a group from one namespace until a datagram comes out in another: before that, the
+/// relay may not have caught up with what a scenario has just changed.
+pub(crate) fn gets_through(
+    (source, address, group, port): (&Namespace, Ipv4Addr, Ipv4Addr, u16),
+    (receiver, interface, out, out_port): (&Namespace, &str, Ipv4Addr, u16),
+) {
+    let member = listen(receiver, interface, out, out_port);
+    let socket = sender(source, address, 4000);
+    wait_for(&format!("{group} comes out as {out}"), SOON, || {
+        let sent = socket.send_to(b"hello", SocketAddrV4::new(group, port));
+        sent.map_err(|error| error.to_string())?;
+        let first = first_datagram(&member, Duration::from_millis(50));
+        first.map(|_| ()).ok_or_else(|| "nothing".to_owned())
+    });
 }
