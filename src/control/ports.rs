@@ -17,6 +17,8 @@ pub(super) enum PortState {
     Open,
     /// Wanted; could not be opened or has failed.
     Failed { reason: String, retry_at: Time },
+    /// Wanted; opened when its worker runs again and has its table.
+    Orphaned,
 }
 
 /// One port.
@@ -49,6 +51,8 @@ pub(super) struct Ports {
     closing: BTreeMap<u32, Port>,
     /// Sums over ports that are closed.
     pub(super) closed: (u64, PortCounters, (u64, u64)),
+    /// Workers that died and do not run again yet.
+    dead: BTreeSet<u32>,
     next: u32,
 }
 
@@ -79,28 +83,33 @@ impl Ports {
                     match &port.state {
                         PortState::Open if changed => steps.push(PortStep::Filter(port.id)),
                         PortState::Open => {}
-                        PortState::Failed { retry_at, .. } if *retry_at <= now => {
+                        _ if self.dead.contains(&port.worker) => port.state = PortState::Orphaned,
+                        PortState::Failed { retry_at, .. } if *retry_at > now => {}
+                        PortState::Failed { .. } | PortState::Orphaned => {
                             port.state = PortState::Open;
                             // A new number: what is still on its way for the old one must not hit it.
                             port.id = self.next;
                             self.next += 1;
                             steps.push(PortStep::Open(port.id));
                         }
-                        PortState::Failed { .. } => {}
                     }
                 }
                 None => {
+                    let worker = self.least_loaded(workers);
+                    let orphaned = self.dead.contains(&worker);
                     let port = Port {
                         id: self.next,
-                        worker: self.least_loaded(workers),
+                        worker,
                         key: *key,
                         groups: groups.clone(),
-                        state: PortState::Open,
+                        state: if orphaned { PortState::Orphaned } else { PortState::Open },
                         counters: PortCounters::default(),
                         kernel: (0, 0),
                     };
                     self.next += 1;
-                    steps.push(PortStep::Open(port.id));
+                    if !orphaned {
+                        steps.push(PortStep::Open(port.id));
+                    }
                     self.by_key.insert(*key, port);
                 }
             }
@@ -108,9 +117,12 @@ impl Ports {
         steps
     }
 
+    /// The worker with the fewest ports; a dead one only where all are dead.
     fn least_loaded(&self, workers: u32) -> u32 {
         let load = |worker| self.by_key.values().filter(|port| port.worker == worker).count();
-        (0..workers.max(1)).min_by_key(|&worker| load(worker)).unwrap_or(0)
+        (0..workers.max(1))
+            .min_by_key(|&worker| (self.dead.contains(&worker), load(worker)))
+            .unwrap_or(0)
     }
 
     /// A port could not be opened, or failed later.
@@ -150,17 +162,20 @@ impl Ports {
         self.closed.2.1 += port.kernel.1;
     }
 
-    /// All ports of a worker are gone with it; they are opened again at once.
-    pub(super) fn worker_died(&mut self, worker: u32, now: Time) {
+    /// All ports of a worker are gone with it; they are opened again when it runs again.
+    pub(super) fn worker_died(&mut self, worker: u32) {
+        self.dead.insert(worker);
         let lost: Vec<Port> =
             self.by_key.values().filter(|port| port.worker == worker).cloned().collect();
         for port in lost {
-            self.retire(&port);
+            // What failed before is in the sums already, unless its last counters were to come.
+            if port.state == PortState::Open || port.counters != PortCounters::default() {
+                self.retire(&port);
+            }
             if let Some(port) = self.by_key.get_mut(&port.key) {
                 port.counters = PortCounters::default();
                 port.kernel = (0, 0);
-                let reason = "its worker died".to_owned();
-                port.state = PortState::Failed { reason, retry_at: now };
+                port.state = PortState::Orphaned;
             }
         }
         let gone: Vec<u32> =
@@ -170,6 +185,11 @@ impl Ports {
                 self.retire(&port);
             }
         }
+    }
+
+    /// A worker runs; its ports can be opened.
+    pub(super) fn worker_ready(&mut self, worker: u32) {
+        self.dead.remove(&worker);
     }
 
     /// Takes over what a worker counted.
@@ -220,7 +240,7 @@ impl Ports {
             .values()
             .filter_map(|port| match port.state {
                 PortState::Failed { retry_at, .. } => Some(retry_at),
-                PortState::Open => None,
+                PortState::Open | PortState::Orphaned => None,
             })
             .min()
     }

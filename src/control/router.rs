@@ -71,6 +71,16 @@ pub(super) struct Worker {
     pub(super) counters: WorkerCounters,
     pub(super) slots: SlotCounters,
     pub(super) restarts: u64,
+    /// Of tables that it has not acknowledged yet, oldest first.
+    resets: Vec<Reset>,
+}
+
+/// Slots that got new owners with a table.
+#[derive(Clone, Debug)]
+struct Reset {
+    generation: u64,
+    rules: Vec<RuleSlot>,
+    outputs: Vec<OutputSlot>,
 }
 
 /// See the module.
@@ -91,6 +101,8 @@ pub struct Router {
     pub(super) refused: BTreeMap<Membership, String>,
     ask_again_at: Option<Time>,
     dirty: bool,
+    /// A time that was waited for has come.
+    due: bool,
     outputs: VecDeque<Output>,
 }
 
@@ -112,6 +124,7 @@ impl Router {
             refused: BTreeMap::new(),
             ask_again_at: None,
             dirty: false,
+            due: false,
             outputs: VecDeque::new(),
         }
     }
@@ -143,19 +156,28 @@ impl Router {
             Event::Programmed { worker, generation } => {
                 if let Some(worker) = self.workers.get_mut(worker as usize) {
                     worker.generation = generation;
+                    worker.resets.retain(|reset| reset.generation > generation);
                 }
             }
-            Event::WorkerDied { worker, reason } => self.worker_died(now, worker, reason),
+            Event::WorkerDied { worker, reason } => self.worker_died(worker, reason),
             Event::Report(report) => self.report(*report),
-            Event::Timeout => self.timeout(now),
+            // What is due is done by `settle`: the network may change before.
+            Event::Timeout => self.due = true,
         }
         Ok(())
     }
 
     /// Draws the consequences of all events since the last call; many events cost one compilation.
     pub fn settle(&mut self, now: Time) {
+        let due = std::mem::take(&mut self.due);
         if std::mem::take(&mut self.dirty) {
             self.recompile(now);
+        } else if due {
+            self.update_ports(now);
+        }
+        if due && self.ask_again_at.is_some_and(|at| at <= now) {
+            self.ask_again_at = None;
+            self.outputs.push_back(Output::Memberships(self.memberships.clone()));
         }
     }
 
@@ -181,16 +203,6 @@ impl Router {
         [self.ports.next_retry(), self.ask_again_at].into_iter().flatten().min()
     }
 
-    fn timeout(&mut self, now: Time) {
-        if self.ask_again_at.is_some_and(|at| at <= now) {
-            self.ask_again_at = None;
-            self.outputs.push_back(Output::Memberships(self.memberships.clone()));
-        }
-        if self.ports.next_retry().is_some_and(|at| at <= now) {
-            self.update_ports(now);
-        }
-    }
-
     fn net(&mut self, event: NetEvent) {
         let changes = self.interfaces.apply(event);
         for index in changes.gone {
@@ -206,21 +218,23 @@ impl Router {
             worker.tier = tier;
             worker.reason = reason;
             worker.running = true;
-            // A worker that was started again knows nothing yet.
+            self.ports.worker_ready(number);
+            // A worker that was started again knows nothing yet: first its table, then its ports.
             if worker.restarts > 0 {
                 self.dirty = true;
             }
         }
     }
 
-    fn worker_died(&mut self, now: Time, number: u32, reason: String) {
+    fn worker_died(&mut self, number: u32, reason: String) {
         if let Some(worker) = self.workers.get_mut(number as usize) {
             self.lost_slots.merge(&std::mem::take(&mut worker.slots));
             worker.running = false;
             worker.reason = Some(reason);
             worker.generation = 0;
             worker.restarts += 1;
-            self.ports.worker_died(number, now);
+            worker.resets.clear();
+            self.ports.worker_died(number);
         }
     }
 
@@ -231,6 +245,10 @@ impl Router {
         if let Some(worker) = self.workers.get_mut(report.worker as usize) {
             worker.slots = report.slots;
             worker.counters = report.counters;
+            // Counted by an older table: these are the former owners' numbers.
+            for reset in &worker.resets {
+                worker.slots.reset(&reset.rules, &reset.outputs);
+            }
         }
     }
 
@@ -264,6 +282,7 @@ impl Router {
         self.update_ports(now);
         if memberships != self.memberships {
             self.memberships = memberships;
+            self.ask_again_at = None;
             self.outputs.push_back(Output::Memberships(self.memberships.clone()));
         }
     }
@@ -280,6 +299,14 @@ impl Router {
         self.lost_slots.reset(&reset_rules, &reset_outputs);
         for worker in &mut self.workers {
             worker.slots.reset(&reset_rules, &reset_outputs);
+            // One that does not run starts with zeros.
+            if worker.running && !reset_rules.is_empty() {
+                worker.resets.push(Reset {
+                    generation: self.fib.generation(),
+                    rules: reset_rules.clone(),
+                    outputs: reset_outputs.clone(),
+                });
+            }
         }
         let fib = Arc::clone(&self.fib);
         self.outputs.push_back(Output::Publish { fib, reset_rules, reset_outputs });
@@ -326,6 +353,7 @@ impl Router {
         match &self.ports.get(&input.port)?.state {
             PortState::Open => None,
             PortState::Failed { reason, .. } => Some(format!("input: {reason}")),
+            PortState::Orphaned => Some("input: its worker died".to_owned()),
         }
     }
 }

@@ -1,10 +1,13 @@
 //! The core on virtual time: what goes in, what comes out, in which order.
 
 mod contradictions;
+mod failures;
 mod outputs;
 mod ownership;
 mod pending;
+mod properties;
 mod views;
+mod world;
 
 use super::*;
 use crate::control::event::{Refusal, Reply, Request};
@@ -87,6 +90,12 @@ impl Core {
         let entry = self.router.rules.find(id).expect("is there");
         (entry.slot, entry.outputs.clone())
     }
+
+    /// Waits for the time that the core has named and tells it.
+    fn wait(&mut self) -> Vec<String> {
+        self.now = self.router.next_timeout().expect("waits for something").max(self.now);
+        self.step(Event::Timeout)
+    }
 }
 
 fn short(output: &Output) -> String {
@@ -121,6 +130,10 @@ fn list(groups: &BTreeSet<Ipv4Addr>) -> String {
 
 fn ready(worker: u32) -> Event {
     Event::WorkerReady { worker, tier: "syscalls".to_owned(), reason: None }
+}
+
+fn died(worker: u32) -> Event {
+    Event::WorkerDied { worker, reason: "panic: test".to_owned() }
 }
 
 fn name(text: &str) -> IfName {

@@ -151,3 +151,30 @@ fn the_table_of_rules_is_bounded() {
     core.tell(Event::AddRule(rule("one-more")));
     assert_eq!(core.router.rules.len(), MAX_RULES);
 }
+
+#[test]
+fn a_slot_with_a_new_owner_starts_at_zero() {
+    let mut core = Core::new();
+    core.add(rule("old"));
+    core.acknowledge();
+    let counted = SlotCounters {
+        rules: vec![crate::fib::counters::RuleCounters { datagrams: 7, bytes: 70 }],
+        ..SlotCounters::default()
+    };
+    let report = |slots: &SlotCounters| {
+        let slots = slots.clone();
+        Event::Report(Box::new(WorkerReport { slots, ..WorkerReport::default() }))
+    };
+    core.tell(report(&counted));
+    assert_eq!(core.status("old").matched.datagrams, 7);
+    core.tell(Event::RemoveRule("old".to_owned()));
+    core.add(group("new", 2));
+    assert_eq!(core.slots("new").0, RuleSlot(0), "the place is used again");
+    assert_eq!(core.status("new").matched.datagrams, 0);
+    // The worker sent this before it took the new table: it is the old rule's.
+    core.tell(report(&counted));
+    assert_eq!(core.status("new").matched.datagrams, 0);
+    core.acknowledge();
+    core.tell(report(&counted));
+    assert_eq!(core.status("new").matched.datagrams, 7, "from here on they are its own");
+}
