@@ -104,7 +104,7 @@ impl Ports {
         }
         for (key, groups) in wanted {
             if !self.by_key.contains_key(key) {
-                let port = self.new_port(*key, running.len());
+                let port = self.new_port(*key, running);
                 self.by_key.insert(*key, port);
             }
             let Some(port) = self.by_key.get_mut(key) else { continue };
@@ -131,12 +131,13 @@ impl Ports {
         steps
     }
 
-    fn new_port(&self, key: PortKey, workers: usize) -> Port {
+    /// A port for the worker with the fewest; for one that does not run only where none does.
+    fn new_port(&self, key: PortKey, running: &[bool]) -> Port {
         let load = |worker| self.by_key.values().filter(|port| port.worker == worker).count();
-        let workers = u32::try_from(workers.max(1)).unwrap_or(1);
+        let least = (0u32..).zip(running).min_by_key(|(worker, runs)| (!**runs, load(*worker)));
         Port {
             id: self.next,
-            worker: (0..workers).min_by_key(|&worker| load(worker)).unwrap_or(0),
+            worker: least.map_or(0, |(worker, _)| worker),
             key,
             groups: BTreeSet::new(),
             state: PortState::Waiting,

@@ -93,6 +93,8 @@ pub struct Router {
     /// The generation of the last table that gave slots to new owners.
     last_reset: u64,
     dirty: bool,
+    /// A time that was waited for has come.
+    due: bool,
     outputs: VecDeque<Output>,
 }
 
@@ -115,6 +117,7 @@ impl Router {
             ask_again_at: None,
             last_reset: 0,
             dirty: false,
+            due: false,
             outputs: VecDeque::new(),
         }
     }
@@ -151,15 +154,23 @@ impl Router {
             }
             Event::WorkerDied { worker, reason } => self.worker_died(worker, reason),
             Event::Report(report) => self.report(*report),
-            Event::Timeout => self.timeout(now),
+            // What is due is done by `settle`: the network may change before.
+            Event::Timeout => self.due = true,
         }
         Ok(())
     }
 
     /// Draws the consequences of all events since the last call; many events cost one compilation.
     pub fn settle(&mut self, now: Time) {
+        let due = std::mem::take(&mut self.due);
         if std::mem::take(&mut self.dirty) {
             self.recompile(now);
+        } else if due {
+            self.update_ports(now);
+        }
+        if due && self.ask_again_at.is_some_and(|at| at <= now) {
+            self.ask_again_at = None;
+            self.outputs.push_back(Output::Memberships(self.memberships.clone()));
         }
     }
 
@@ -183,16 +194,6 @@ impl Router {
     /// When [`Event::Timeout`] is due.
     pub fn next_timeout(&self) -> Option<Time> {
         [self.ports.next_retry(), self.ask_again_at].into_iter().flatten().min()
-    }
-
-    fn timeout(&mut self, now: Time) {
-        if self.ask_again_at.is_some_and(|at| at <= now) {
-            self.ask_again_at = None;
-            self.outputs.push_back(Output::Memberships(self.memberships.clone()));
-        }
-        if self.ports.next_retry().is_some_and(|at| at <= now) {
-            self.update_ports(now);
-        }
     }
 
     fn net(&mut self, event: NetEvent) {
@@ -279,6 +280,7 @@ impl Router {
         self.update_ports(now);
         if memberships != self.memberships {
             self.memberships = memberships;
+            self.ask_again_at = None;
             self.outputs.push_back(Output::Memberships(self.memberships.clone()));
         }
     }
@@ -355,5 +357,5 @@ impl Router {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
+#[path = "tests/mod.rs"]
 mod tests;

@@ -427,3 +427,7 @@ fn reason_of(errno: i32) -> DropReason {
         _ => DropReason::SendError,
     }
 }
+
+#[cfg(test)]
+#[path = "worker_tests/mod.rs"]
+mod tests;

@@ -1,0 +1,231 @@
+//! The core on virtual time: what goes in, what comes out, in which order.
+
+mod contradictions;
+mod failures;
+mod outputs;
+mod ownership;
+mod pending;
+mod properties;
+mod views;
+mod world;
+
+use super::*;
+use crate::control::event::{Refusal, Reply, Request};
+use crate::control::view::{RuleStatus, State};
+use crate::types::{
+    Address, Destination, IfName, Input, Link, NetSnapshot, Output as RuleOutput, Route, Ttl,
+};
+use std::net::IpAddr;
+
+/// A core and the time.
+struct Core {
+    router: Router,
+    now: Time,
+}
+
+impl Core {
+    /// One worker that runs; `a`, `b` and `c` (1, 2, 3) are up and have 10.0.N.1/24.
+    fn new() -> Self {
+        Self::with_workers(1)
+    }
+
+    fn with_workers(workers: u32) -> Self {
+        let mut core = Self { router: Router::new(Time(0), workers, 1), now: Time(0) };
+        for worker in 0..workers {
+            core.tell(ready(worker));
+        }
+        core.tell(Event::Net(NetEvent::Snapshot(network())));
+        core.settle();
+        core
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.router.handle(self.now, event).expect("not refused");
+    }
+
+    fn refused(&mut self, event: Event) -> Refusal {
+        let before = format!("{:?}", self.router);
+        let refusal = self.router.handle(self.now, event).expect_err("refused");
+        assert_eq!(format!("{:?}", self.router), before, "a refusal changes nothing");
+        refusal
+    }
+
+    fn settle(&mut self) -> Vec<Output> {
+        self.router.settle(self.now);
+        std::iter::from_fn(|| self.router.poll_output()).collect()
+    }
+
+    /// One event and what is asked for because of it, in short words.
+    fn step(&mut self, event: Event) -> Vec<String> {
+        self.tell(event);
+        self.settle().iter().map(short).collect()
+    }
+
+    fn net(&mut self, event: NetEvent) -> Vec<String> {
+        self.step(Event::Net(event))
+    }
+
+    fn add(&mut self, rule: Rule) -> Vec<String> {
+        self.step(Event::AddRule(rule))
+    }
+
+    /// All workers say that they work by the newest table.
+    fn acknowledge(&mut self) {
+        let generation = self.router.fib.generation();
+        for worker in 0..u32::try_from(self.router.workers.len()).expect("few") {
+            self.tell(Event::Programmed { worker, generation });
+        }
+    }
+
+    fn status(&self, id: &str) -> RuleStatus {
+        self.router.rule_status(id).expect("is there")
+    }
+
+    fn state(&self, id: &str) -> (State, Option<String>) {
+        let status = self.status(id);
+        (status.state, status.reason)
+    }
+
+    fn slots(&self, id: &str) -> (RuleSlot, Vec<OutputSlot>) {
+        let entry = self.router.rules.find(id).expect("is there");
+        (entry.slot, entry.outputs.clone())
+    }
+
+    /// Waits for the time that the core has named and tells it.
+    fn wait(&mut self) -> Vec<String> {
+        self.now = self.router.next_timeout().expect("waits for something").max(self.now);
+        self.step(Event::Timeout)
+    }
+}
+
+fn short(output: &Output) -> String {
+    match output {
+        Output::OpenPort { port, worker, key, groups, .. } => {
+            format!("open {port} {} at {worker}: {}", key_text(key), list(groups))
+        }
+        Output::SetFilter { port, groups } => format!("filter {port}: {}", list(groups)),
+        Output::ClosePort { port } => format!("close {port}"),
+        Output::Publish { fib, .. } => format!("publish {}", fib.generation()),
+        Output::Memberships(wanted) => {
+            let text = wanted.iter().map(|m| match m.source {
+                Some(source) => format!("{}:{}<{source}", m.index, m.group),
+                None => format!("{}:{}", m.index, m.group),
+            });
+            format!("join {}", text.collect::<Vec<_>>().join(" "))
+        }
+        Output::InterfaceGone(index) => format!("gone {index}"),
+    }
+}
+
+fn key_text(key: &PortKey) -> String {
+    match key {
+        PortKey::Packet(iif) => format!("packet {iif}"),
+        PortKey::Udp(iif, address, port) => format!("udp {iif} {address}:{port}"),
+    }
+}
+
+fn list(groups: &BTreeSet<Ipv4Addr>) -> String {
+    groups.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
+fn ready(worker: u32) -> Event {
+    Event::WorkerReady { worker, tier: "syscalls".to_owned(), reason: None }
+}
+
+fn died(worker: u32) -> Event {
+    Event::WorkerDied { worker, reason: "panic: test".to_owned() }
+}
+
+fn name(text: &str) -> IfName {
+    text.parse().expect("interface name")
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().expect("address")
+}
+
+fn link(index: u32, text: &str) -> Link {
+    Link {
+        index: IfIndex(index),
+        name: name(text),
+        alt_names: Vec::new(),
+        up: true,
+        carrier: true,
+        loopback: false,
+        mtu: 1500,
+        kind: "veth".to_owned(),
+        link_layer: LinkLayer::Ethernet,
+        mac: None,
+    }
+}
+
+fn down(index: u32, text: &str) -> NetEvent {
+    NetEvent::Link(Link { up: false, carrier: false, ..link(index, text) })
+}
+
+fn without_carrier(index: u32, text: &str) -> NetEvent {
+    NetEvent::Link(Link { carrier: false, ..link(index, text) })
+}
+
+fn address(index: u32, net: &str) -> Address {
+    Address { index: IfIndex(index), net: net.parse().expect("address and prefix") }
+}
+
+fn route(net: &str, oif: u32) -> Route {
+    Route {
+        net: net.parse().expect("prefix"),
+        oif: Some(IfIndex(oif)),
+        gateway: None,
+        metric: 0,
+        table: 254,
+    }
+}
+
+fn network() -> NetSnapshot {
+    NetSnapshot {
+        links: vec![link(1, "a"), link(2, "b"), link(3, "c")],
+        addresses: (1..4).map(|n| address(n, &format!("10.0.{n}.1/24"))).collect(),
+        routes: Vec::new(),
+    }
+}
+
+/// Takes 239.1.1.1:5000 on `a` and sends it on to `b`.
+fn rule(id: &str) -> Rule {
+    Rule {
+        id: id.parse().expect("id"),
+        name: None,
+        origin: Origin::Runtime,
+        enabled: true,
+        priority: 100,
+        input: Input {
+            interface: name("a"),
+            destination: ip("239.1.1.1"),
+            port: "5000".parse().ok(),
+            source: None,
+        },
+        outputs: vec![output("b")],
+    }
+}
+
+fn output(interface: &str) -> RuleOutput {
+    RuleOutput {
+        name: None,
+        interface: Some(name(interface)),
+        destination: Destination::Unchanged,
+        port: None,
+        ttl: Ttl::default(),
+    }
+}
+
+/// A rule with something changed.
+fn with(mut rule: Rule, change: impl FnOnce(&mut Rule)) -> Rule {
+    change(&mut rule);
+    rule
+}
+
+fn of(origin: Origin, mut set: Vec<Rule>) -> Event {
+    for rule in &mut set {
+        rule.origin = origin;
+    }
+    Event::Rules { origin, set }
+}

@@ -1,0 +1,287 @@
+//! A worker on a backend of memory: what it sends, and that every frame and copy is counted once.
+
+mod forwarding;
+mod refusals;
+mod sums;
+
+use super::*;
+use crate::dataplane::decode::{DATA_VALID, FrameMeta, GSO_UDP_L4};
+use crate::fib::counters::OutputCounters;
+use crate::fib::{ANY_PORT, ANY_SOURCE, Builder, CopyOut, Resolved, RuleSlot};
+use crate::types::{DropStage, LinkLayer};
+use etherparse::PacketBuilder;
+use proptest::prelude::*;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::mpsc::{Sender, channel};
+
+/// What one round of the loop brings.
+#[derive(Default)]
+struct Turn {
+    frames: Vec<(u32, About, Vec<u8>)>,
+    events: Vec<PortEvent>,
+    /// Found when the batch is done.
+    commands: Vec<ToWorker>,
+}
+
+/// What the kernel answers.
+#[derive(Clone, Copy, Debug)]
+enum Answer {
+    Sent,
+    Errno(i32),
+    /// The backend does not queue it.
+    Unqueued,
+}
+
+/// A send as the kernel would see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Seen {
+    to: SocketAddrV4,
+    oif: u32,
+    source: Ipv4Addr,
+    ttl: u8,
+    tos: u8,
+    payload: Vec<u8>,
+}
+
+#[derive(Default)]
+struct Log {
+    sent: Vec<Seen>,
+    flushes: Vec<usize>,
+    recycled: usize,
+    closed: Vec<PortHandle>,
+}
+
+struct Fake<A> {
+    turns: VecDeque<Turn>,
+    commands: Sender<ToWorker>,
+    buffers: Vec<Vec<u8>>,
+    queued: Vec<(SendRequest, Answer)>,
+    answer: A,
+    ports: u32,
+    log: Rc<RefCell<Log>>,
+}
+
+impl<A: FnMut(&SendRequest) -> Answer> Backend for Fake<A> {
+    fn open(&mut self, id: PortId, _: OwnedFd, _: Ingress) -> io::Result<PortHandle> {
+        if id.0 >= 90 {
+            return Err(io::Error::other("no such thing"));
+        }
+        self.ports += 1;
+        Ok(PortHandle(self.ports - 1))
+    }
+
+    fn close(&mut self, port: PortHandle) {
+        self.log.borrow_mut().closed.push(port);
+    }
+
+    fn receive(
+        &mut self,
+        frames: &mut Vec<Frame>,
+        events: &mut Vec<PortEvent>,
+    ) -> io::Result<bool> {
+        assert!(frames.is_empty() && events.is_empty() && self.queued.is_empty());
+        self.buffers.clear();
+        let turn = self.turns.pop_front().unwrap_or_else(|| Turn {
+            commands: vec![ToWorker::Collect(77), ToWorker::Stop],
+            ..Turn::default()
+        });
+        for (port, about, bytes) in turn.frames {
+            let buffer = u32::try_from(self.buffers.len()).expect("few");
+            let len = u32::try_from(bytes.len()).expect("short");
+            // Something stands before the frame in its buffer.
+            self.buffers.push([&[0xee; 3][..], &bytes].concat());
+            frames.push(Frame { port: PortHandle(port), buffer, start: 3, len, about });
+        }
+        events.extend(turn.events);
+        let woken = !turn.commands.is_empty();
+        for command in turn.commands {
+            self.commands.send(command).expect("the worker listens");
+        }
+        Ok(woken)
+    }
+
+    fn buffer(&self, buffer: u32) -> &[u8] {
+        &self.buffers[buffer as usize]
+    }
+
+    fn send(&mut self, request: &SendRequest) -> bool {
+        assert!(self.queued.len() < SENDS, "more than the backend takes");
+        let answer = (self.answer)(request);
+        if matches!(answer, Answer::Unqueued) {
+            return false;
+        }
+        self.queued.push((*request, answer));
+        true
+    }
+
+    fn flush(&mut self, results: &mut Vec<SendResult>) -> io::Result<()> {
+        let mut log = self.log.borrow_mut();
+        log.flushes.push(self.queued.len());
+        for (request, answer) in &self.queued {
+            let (start, len) = (request.start as usize, request.len as usize);
+            let result = match answer {
+                Answer::Errno(errno) => Err(*errno),
+                _ => Ok(request.len),
+            };
+            if result.is_ok() {
+                log.sent.push(Seen {
+                    to: request.to,
+                    oif: request.options.oif,
+                    source: request.options.source,
+                    ttl: request.options.ttl,
+                    tos: request.options.tos,
+                    payload: self.buffers[request.buffer as usize][start..start + len].to_vec(),
+                });
+            }
+            results.push((request.tag, result));
+        }
+        // Results come in any order: the tag says whose they are.
+        results.reverse();
+        self.queued.clear();
+        Ok(())
+    }
+
+    fn recycle(&mut self, frames: &[Frame]) {
+        self.log.borrow_mut().recycled += frames.len();
+    }
+
+    fn trouble(&self) -> (u64, u64) {
+        (5, 6)
+    }
+}
+
+/// What a worker has done in the end.
+struct Outcome {
+    log: Log,
+    messages: Vec<FromWorker>,
+    report: Report,
+}
+
+impl Outcome {
+    fn output(&self, slot: u32) -> OutputCounters {
+        self.report.slots.outputs[slot as usize].clone()
+    }
+
+    fn port(&self, id: u32) -> &PortCounters {
+        let found = self.report.ports.iter().find(|(port, _)| port.0 == id);
+        &found.expect("is open").1
+    }
+}
+
+fn run(turns: Vec<Turn>, answer: impl FnMut(&SendRequest) -> Answer) -> Outcome {
+    let (commands, inbox) = channel();
+    let log = Rc::new(RefCell::new(Log::default()));
+    let backend = Fake {
+        turns: turns.into(),
+        commands,
+        buffers: Vec::new(),
+        queued: Vec::new(),
+        answer,
+        ports: 0,
+        log: Rc::clone(&log),
+    };
+    let mut messages = Vec::new();
+    Worker::new(backend, inbox, |message| messages.push(message), 1024).run().expect("runs");
+    let Some(FromWorker::Report(report)) = messages.pop() else { panic!("no report") };
+    assert_eq!(report.request, 77);
+    assert_eq!((report.worker.buffers_exhausted, report.worker.stale_completions), (5, 6));
+    let log = log.take();
+    Outcome { log, messages, report: *report }
+}
+
+fn sent(_: &SendRequest) -> Answer {
+    Answer::Sent
+}
+
+fn open(id: u32, ingress: Ingress) -> ToWorker {
+    let socket = std::fs::File::open("/dev/null").expect("opens").into();
+    ToWorker::Open(Port { id: PortId(id), iif: IfIndex(id + 1), ingress, socket })
+}
+
+const PACKET: Ingress = Ingress::Packet(LinkLayer::Ethernet);
+const LOCAL: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 2, 1), 5000);
+
+fn group(n: u8) -> Ipv4Addr {
+    Ipv4Addr::new(239, 1, 1, n)
+}
+
+fn to(oif: u32, ttl: Ttl) -> Action {
+    Action::Send(Send {
+        oif: Some(IfIndex(oif)),
+        source: Some(IpAddr::V4(Ipv4Addr::new(10, 0, 9, 1))),
+        destination: None,
+        port: None,
+        ttl,
+    })
+}
+
+fn unicast() -> Action {
+    Action::Send(Send {
+        oif: None,
+        source: None,
+        destination: Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))),
+        port: Some(6000),
+        ttl: Ttl::Set(16),
+    })
+}
+
+/// Rules one after the other: interface, destination and actions; slots in the order of mention.
+fn table(generation: u64, rules: &[(u32, Ipv4Addr, Vec<Action>)]) -> Fib {
+    let mut builder = Builder::default();
+    let mut slots = 0..;
+    for (n, (iif, destination, actions)) in (0..).zip(rules) {
+        let key = FlowKey {
+            iif: IfIndex(*iif),
+            destination: IpAddr::V4(*destination),
+            port: ANY_PORT,
+            source: ANY_SOURCE,
+        };
+        let copies = actions.iter().zip(&mut slots);
+        let copies = copies.map(|(&action, slot)| CopyOut { slot: OutputSlot(slot), action });
+        builder.rule(Resolved { slot: RuleSlot(n), key, copies: copies.collect() });
+    }
+    builder.own_address(IfIndex(1), IpAddr::V4(Ipv4Addr::new(10, 0, 1, 1)));
+    builder.build(generation).0
+}
+
+fn publish(fib: Fib) -> ToWorker {
+    ToWorker::Publish { fib: Arc::new(fib), reset_rules: Vec::new(), reset_outputs: Vec::new() }
+}
+
+/// The first turn: port 0 on interface 1 and a table.
+fn start(actions: Vec<Action>) -> Turn {
+    let commands = vec![open(0, PACKET), publish(table(1, &[(1, group(1), actions)]))];
+    Turn { commands, ..Turn::default() }
+}
+
+fn packet(source: u8, group: Ipv4Addr, ttl: u8, payload: &[u8]) -> Vec<u8> {
+    let builder = PacketBuilder::ethernet2([2; 6], [1, 0, 0x5e, 1, 1, 1])
+        .ipv4([10, 0, 1, source], group.octets(), ttl)
+        .udp(40_000, 5000);
+    let mut bytes = Vec::new();
+    builder.write(&mut bytes, payload).expect("fits");
+    bytes
+}
+
+const PLAIN: About = About::Packet(FrameMeta::plain(LinkLayer::Ethernet));
+
+fn super_frame(segment: u16) -> About {
+    About::Packet(FrameMeta {
+        gso_type: GSO_UDP_L4,
+        gso_size: segment,
+        flags: NEEDS_CSUM,
+        ..FrameMeta::plain(LinkLayer::Ethernet)
+    })
+}
+
+fn frames(frames: Vec<(u32, About, Vec<u8>)>) -> Turn {
+    Turn { frames, ..Turn::default() }
+}
+
+/// One datagram of 9 bytes that arrives with this TTL.
+fn one(ttl: u8) -> Turn {
+    frames(vec![(0, PLAIN, packet(9, group(1), ttl, b"nine byte"))])
+}
