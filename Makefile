@@ -4,8 +4,11 @@
 SHELL := /bin/sh
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
+# How long `make fuzz` runs each target.
+SECONDS ?= 60
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test verify lint fmt doc setup fresh clean
+.PHONY: help demo test verify fuzz lint fmt doc setup fresh clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +24,13 @@ test: ## Everything that proves correctness; the network scenarios need root
 verify: ## Everything at full length: ten million frames, matrix of offloads, churn (root)
 	@scripts/setup test
 	MCR_VERIFY=1 MCR_DECODE_FRAMES=10000000 cargo test --locked --release --lib --test netns
+
+fuzz: ## Random input for every decoder, SECONDS=60 each (nightly compiler; installs cargo-fuzz)
+	@scripts/setup build
+	@command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
+	@for target in $$(cargo +nightly fuzz list); do \
+		cargo +nightly fuzz run $$target -- -max_total_time=$(SECONDS) -print_final_stats=1 || exit 1; \
+	done
 
 lint: ## Formatting, clippy and documentation, warnings are errors
 	@scripts/setup build
