@@ -11,6 +11,7 @@ pub mod decode;
 pub mod egress;
 pub mod link;
 pub mod pool;
+mod refusal;
 pub mod syscalls;
 pub mod uring;
 pub mod worker;

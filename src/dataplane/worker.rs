@@ -7,6 +7,7 @@ use super::backend::{
 use super::decode::{self, Datagram, GSO_NONE, NEEDS_CSUM};
 use super::egress::{EgressSockets, FlowId};
 use super::link::{FromWorker, Ingress, Port, PortId, Report, ToWorker};
+use super::refusal::{may_be_of_an_earlier_send, reason_of};
 use crate::fib::counters::{PortCounters, SlotCounters, WorkerCounters};
 use crate::fib::{Action, Fib, FlowKey, OutputSlot, Send};
 use crate::types::{DropReason, IfIndex, Ttl};
@@ -345,23 +346,6 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
     }
 }
 
-/// The errors that the kernel makes of ICMP messages (icmp_err_convert, net/ipv4/icmp.c) and
-/// reports on whatever is sent next from the socket.
-fn may_be_of_an_earlier_send(errno: i32) -> bool {
-    matches!(
-        errno,
-        libc::ENETUNREACH
-            | libc::EHOSTUNREACH
-            | libc::ENOPROTOOPT
-            | libc::ECONNREFUSED
-            | libc::EMSGSIZE
-            | libc::EOPNOTSUPP
-            | libc::EHOSTDOWN
-            | libc::ENONET
-            | libc::EPROTO
-    )
-}
-
 fn entry(ports: &mut [Option<PortEntry>], handle: PortHandle) -> Option<&mut PortEntry> {
     ports.get_mut(handle.0 as usize).and_then(Option::as_mut)
 }
@@ -404,27 +388,6 @@ fn read<B: Backend>(
             })
         }
         (About::Udp { .. }, Ingress::Packet(_)) => Err(DropReason::NotUdp),
-    }
-}
-
-/// The name of what the kernel answered to a send (errno(3), ip(7), udp(7)).
-fn reason_of(errno: i32) -> DropReason {
-    match errno {
-        libc::EAGAIN => DropReason::SendBufferFull,
-        libc::ENOBUFS => DropReason::TransmitQueueFull,
-        libc::EMSGSIZE => DropReason::MessageSize,
-        libc::EPERM | libc::EACCES => DropReason::Filtered,
-        libc::ECONNREFUSED
-        | libc::EHOSTUNREACH
-        | libc::EHOSTDOWN
-        | libc::ENOPROTOOPT
-        | libc::ENONET
-        | libc::EPROTO => DropReason::Unreachable,
-        libc::ENETUNREACH => DropReason::NoRoute,
-        libc::ENETDOWN => DropReason::InterfaceDown,
-        libc::ENODEV | libc::ENXIO => DropReason::NoInterface,
-        libc::EADDRNOTAVAIL => DropReason::NoAddress,
-        _ => DropReason::SendError,
     }
 }
 

@@ -155,7 +155,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_be_bytes(word)
 }
 
-/// A small seeded generator (SplitMix64: a counter, and [`mix`]); not for secrets.
+/// A small seeded generator (SplitMix64: a counter, and `mix`); not for secrets.
 #[derive(Clone, Debug)]
 pub struct SplitMix64(u64);
 

@@ -51,7 +51,7 @@ pub struct InputSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interfaces: Option<Vec<InterfaceSelector>>,
     /// The multicast group, or a prefix of groups; a unicast address of this host makes the rule the exit
-    /// of a tunnel. Short for groups: [group].
+    /// of a tunnel. Short for `groups` with one entry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
     /// Groups and prefixes of groups.
@@ -64,7 +64,7 @@ pub struct InputSpec {
     /// Ranges of UDP destination ports.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ports: Option<Vec<PortRange>>,
-    /// The only source that is taken; absent: every source. Short for sources: { include: [source] }.
+    /// The only source that is taken; absent: every source. Short for `sources` with one entry in `include`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     /// The sources that are taken and those that are not.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
 use std::marker::PhantomData;
 
-/// What a union accepts; [`impl_union`] makes the serde and schema implementations of it.
+/// What a union accepts; `impl_union` makes the serde and schema implementations of it.
 trait Union: Sized {
     /// What would be right, to complete "must be …".
     const EXPECTED: &'static str;

@@ -5,7 +5,7 @@
 //! 1. Every pointer in a submission points into memory that [`UringBackend`] owns: the buffer
 //!    pool, the send slots, or a port's boxed `msghdr`.
 //! 2. A send slot belongs to the kernel from its submission to its completion; a receive buffer
-//!    from [`pool::BufferPool::give`] to the completion that names it.
+//!    from `BufferPool::give` to the completion that names it.
 //! 3. Drop cancels and reaps until nothing is in flight; where that fails, the memory is leaked
 //!    and never freed.
 //! 4. Descriptors are closed only after the last completion of what uses them.
@@ -14,20 +14,22 @@
 //!    completions by the number of buffers, and each port and the wake-up add one.
 #![allow(unsafe_code)]
 
+mod message;
 mod pool;
 mod probe;
+mod setup;
 mod slots;
 mod token;
 
 use super::backend::{
-    About, BUFFER_LEN, Backend, Frame, PortEvent, PortHandle, SENDS, SendRequest, SendResult,
-    about_udp, vlan_of,
+    BUFFER_LEN, Backend, Frame, PortEvent, PortHandle, SENDS, SendRequest, SendResult,
 };
-use super::decode::FrameMeta;
 use super::link::{Ingress, PortId};
 use crate::sys::packet;
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
+use message::parse;
 use pool::BufferPool;
+use setup::{build_ring, is_transient};
 use slab::Slab;
 use slots::SendSlots;
 use std::io;
@@ -37,8 +39,6 @@ use token::{Kind, Token};
 
 /// The buffer group's number; one group serves all ports.
 const GROUP: u16 = 0;
-/// Submission queue entries: a full set of sends and some re-arming.
-const SUBMISSIONS: u32 = 2048;
 /// Completion queue entries (invariant 6), beside one for each receive buffer.
 const COMPLETIONS: u32 = 4096;
 /// Room for the control data of a frame or payload.
@@ -461,53 +461,9 @@ impl Drop for UringBackend {
     }
 }
 
-fn build_ring(completions: u32) -> io::Result<IoUring> {
-    let mut best = IoUring::builder();
-    best.setup_cqsize(completions).setup_submit_all().setup_single_issuer().setup_defer_taskrun();
-    let mut plain = IoUring::builder();
-    plain.setup_cqsize(completions);
-    best.build(SUBMISSIONS).or_else(|_| plain.build(SUBMISSIONS)).map_err(|error| {
-        let cause = match error.raw_os_error() {
-            Some(libc::EPERM | libc::EACCES) => {
-                "refused: kernel.io_uring_disabled is set, or a seccomp profile forbids it"
-            }
-            Some(libc::ENOSYS) => "this kernel has no io_uring, or a seccomp profile hides it",
-            Some(libc::ENOMEM) => "out of locked memory: raise `ulimit -l`",
-            _ => "io_uring_setup failed",
-        };
-        io::Error::new(error.kind(), format!("{cause} ({error})"))
-    })
-}
-
-fn is_transient(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::EBUSY | libc::ETIME))
-}
-
 fn drain_eventfd(fd: RawFd) {
     let mut count = 0u64;
     // SAFETY: the pointer is to eight writable bytes. The result does not matter: a counter of
     // zero means that somebody read it before.
     unsafe { libc::read(fd, (&raw mut count).cast(), 8) };
-}
-
-/// Finds the frame or payload in a buffer of `len` written bytes.
-fn parse(buffer: &[u8], len: usize, port: &PortState) -> Option<(u32, u32, About)> {
-    let written = buffer.get(..len)?;
-    let message = types::RecvMsgOut::parse(written, &port.header).ok()?;
-    let truncated = message.is_payload_truncated();
-    let (data, about) = match port.ingress {
-        Ingress::Packet(link_layer) => {
-            let mut meta = FrameMeta::plain(link_layer);
-            let frame = meta.take_vnet_header(message.payload_data())?;
-            meta.vlan = vlan_of(message.control_data());
-            meta.truncated = truncated;
-            (frame, About::Packet(meta))
-        }
-        Ingress::Udp(_) => {
-            let about = about_udp(message.name_data(), message.control_data(), truncated)?;
-            (message.payload_data(), about)
-        }
-    };
-    let start = data.as_ptr() as usize - buffer.as_ptr() as usize;
-    Some((u32::try_from(start).ok()?, u32::try_from(data.len()).ok()?, about))
 }

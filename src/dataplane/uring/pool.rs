@@ -1,12 +1,14 @@
 //! Receive buffers that the kernel picks from (IORING_REGISTER_PBUF_RING, Linux 5.19).
 
-use super::probe::PAGE;
 use io_uring::IoUring;
 use io_uring::types::BufRingEntry;
 use std::io;
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, Ordering};
+
+/// Lengths are rounded up to this: a multiple of every page size that Linux uses by default.
+const PAGE: usize = 65_536;
 
 /// Anonymous memory, page aligned, zeroed, unmapped on drop.
 struct Mapping {

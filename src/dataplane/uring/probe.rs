@@ -7,9 +7,6 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
 
-/// The page size that buffer rings are aligned to; a multiple of the real one would do as well.
-pub(super) const PAGE: usize = 65_536;
-
 /// The receive's token.
 const RECEIVE: u64 = 1;
 
