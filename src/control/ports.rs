@@ -31,6 +31,8 @@ pub(super) struct Port {
     pub(super) key: PortKey,
     pub(super) groups: BTreeSet<Ipv4Addr>,
     pub(super) state: PortState,
+    /// Its number has been given out.
+    numbered: bool,
     /// Failures since it was wanted first.
     failures: u32,
     /// As the worker reported last.
@@ -105,6 +107,7 @@ impl Ports {
         for (key, groups) in wanted {
             if !self.by_key.contains_key(key) {
                 let port = self.new_port(*key, running);
+                self.next += 1;
                 self.by_key.insert(*key, port);
             }
             let Some(port) = self.by_key.get_mut(key) else { continue };
@@ -122,9 +125,11 @@ impl Ports {
             };
             if due && running.get(port.worker as usize) == Some(&true) {
                 port.state = PortState::Open;
-                // A new number: what is still on its way for an old one must not hit it.
-                port.id = self.next;
-                self.next += 1;
+                if std::mem::replace(&mut port.numbered, true) {
+                    // A new number: what is still on its way for the old one must not hit it.
+                    port.id = self.next;
+                    self.next += 1;
+                }
                 steps.push(PortStep::Open(port.id));
             }
         }
@@ -141,6 +146,7 @@ impl Ports {
             key,
             groups: BTreeSet::new(),
             state: PortState::Waiting,
+            numbered: false,
             failures: 0,
             counters: PortCounters::default(),
             kernel: (0, 0),

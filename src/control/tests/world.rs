@@ -186,8 +186,12 @@ impl World {
                     entry.2 = groups;
                 }
                 Output::ClosePort { port } => {
-                    assert!(self.open.remove(&port).is_some(), "port {port} is not open");
-                    self.closing.insert(port);
+                    // It may have failed between the decision to close it and now.
+                    if self.open.remove(&port).is_some() {
+                        self.closing.insert(port);
+                    } else {
+                        assert!(self.failed.remove(&port).is_some(), "port {port} is not known");
+                    }
                 }
                 Output::Memberships(wanted) => {
                     for membership in &wanted {
