@@ -296,12 +296,12 @@ impl Daemon {
             Err(refusal) => {
                 let _ = reply.send(Err(refusal));
             }
-            Ok(()) if !needs_counters(&request) => {
-                self.settle();
+            Ok(()) if !waits_for_workers(&request) => {
                 // The asker may have gone; that is its affair.
                 let _ = reply.send(self.router.answer(now, &request));
             }
             Ok(()) => {
+                self.settle();
                 let number = self.questions.ask(request, reply, self.sockets.running(), now);
                 self.sockets.to_all(&self.pool, || ToWorker::Collect(number));
                 self.answer_ready();
@@ -386,14 +386,11 @@ impl Daemon {
     }
 }
 
-/// True where the answer shows what workers have counted: they are asked first.
-fn needs_counters(request: &Request) -> bool {
+/// True where the answer shows what workers have counted, or means that they work by a new table:
+/// then all of them report first.
+fn waits_for_workers(request: &Request) -> bool {
     match request {
-        Request::Rules | Request::Stats | Request::Workers => true,
-        Request::Ping
-        | Request::AddRule(_)
-        | Request::RemoveRule(_)
-        | Request::Interfaces
-        | Request::Mroute => false,
+        Request::AddRule(_) | Request::Rules | Request::Stats | Request::Workers => true,
+        Request::Ping | Request::RemoveRule(_) | Request::Interfaces | Request::Mroute => false,
     }
 }
