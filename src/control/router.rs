@@ -186,6 +186,11 @@ impl Router {
         Ok(())
     }
 
+    /// How often a worker has died.
+    pub fn deaths(&self, worker: u32) -> u64 {
+        self.workers.get(worker as usize).map_or(0, |worker| worker.restarts)
+    }
+
     /// The next thing to be done outside.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()

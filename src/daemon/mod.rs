@@ -252,21 +252,11 @@ impl Daemon {
                 self.sockets.worker_died(worker);
                 self.questions.worker_died(worker);
                 self.tell(Event::WorkerDied { worker, reason });
-                let earlier = self.restarts_of(worker);
+                let earlier = self.router.deaths(worker).saturating_sub(1);
                 let delay = RESTART_MIN.saturating_mul(1 << earlier.min(10)).min(RESTART_MAX);
                 self.restarts.push((clock::now().plus(delay), worker));
                 self.answer_ready();
             }
-        }
-    }
-
-    fn restarts_of(&self, worker: u32) -> u64 {
-        let reply = self.router.answer(clock::now(), &Request::Workers);
-        match reply {
-            Ok(Reply::Workers(workers)) => {
-                workers.get(worker as usize).map_or(0, |worker| worker.restarts.saturating_sub(1))
-            }
-            _ => 0,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::ancillary::SendOptions;
 use super::decode::FrameMeta;
-use super::link::{Ingress, PortId};
+use super::link::Ingress;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{OwnedFd, RawFd};
 
@@ -88,12 +88,7 @@ pub type SendResult = (u32, Result<u32, i32>);
 /// Takes frames from ports and hands datagrams to sockets.
 pub trait Backend {
     /// Begins to read a port.
-    fn open(
-        &mut self,
-        id: PortId,
-        socket: OwnedFd,
-        ingress: Ingress,
-    ) -> std::io::Result<PortHandle>;
+    fn open(&mut self, socket: OwnedFd, ingress: Ingress) -> std::io::Result<PortHandle>;
 
     /// Stops reading a port; [`PortEvent::Closed`] follows, and only then is the handle free for
     /// another port.

@@ -51,16 +51,16 @@ fn input() -> (UdpSocket, SocketAddrV4) {
     (socket, local)
 }
 
-fn open<B: Backend>(bench: &mut Bench<B>, n: u32) -> (PortHandle, SocketAddrV4) {
+fn open<B: Backend>(bench: &mut Bench<B>) -> (PortHandle, SocketAddrV4) {
     let (socket, local) = input();
-    let handle = bench.backend.open(PortId(n), socket.into(), Ingress::Udp(local)).expect("opens");
+    let handle = bench.backend.open(socket.into(), Ingress::Udp(local)).expect("opens");
     (handle, local)
 }
 
 /// Many more datagrams than there are buffers come in, unchanged and in order, and go out so.
 fn relays<B: Backend>(mut bench: Bench<B>) {
     const COUNT: usize = 40 * BUFFERS;
-    let (port, local) = open(&mut bench, 1);
+    let (port, local) = open(&mut bench);
     let sender = UdpSocket::bind("127.0.0.1:0").expect("binds");
     sender.set_ttl(33).expect("ttl");
     let sink = UdpSocket::bind("127.0.0.1:0").expect("binds");
@@ -120,8 +120,8 @@ fn relays<B: Backend>(mut bench: Bench<B>) {
 
 /// Ports come and go; each close ends with one event, and the port's number is free again.
 fn closes<B: Backend>(mut bench: Bench<B>) {
-    for n in 0..50 {
-        let (port, local) = open(&mut bench, n);
+    for _ in 0..50 {
+        let (port, local) = open(&mut bench);
         let sender = UdpSocket::bind("127.0.0.1:0").expect("binds");
         sender.send_to(b"before", local).expect("sends");
         while bench.frames.is_empty() {
@@ -148,13 +148,13 @@ fn closes<B: Backend>(mut bench: Bench<B>) {
 /// A handle is not given out again before its close has come to its end, and what is queued by
 /// then is counted.
 fn reuses_no_handle_too_early<B: Backend>(mut bench: Bench<B>) {
-    let (first, local) = open(&mut bench, 1);
+    let (first, local) = open(&mut bench);
     let sender = UdpSocket::bind("127.0.0.1:0").expect("binds");
     for _ in 0..3 {
         sender.send_to(b"queued", local).expect("sends");
     }
     bench.backend.close(first);
-    let (second, _) = open(&mut bench, 2);
+    let (second, _) = open(&mut bench);
     assert_ne!(first, second);
     while bench.events.is_empty() {
         bench.turn();
@@ -176,7 +176,7 @@ fn wakes<B: Backend>(mut bench: Bench<B>) {
 
 /// What cannot be sent says why; what is sent after it is not touched by it.
 fn refuses<B: Backend>(mut bench: Bench<B>) {
-    let (_, local) = open(&mut bench, 1);
+    let (_, local) = open(&mut bench);
     let sender = UdpSocket::bind("127.0.0.1:0").expect("binds");
     sender.send_to(&[7; 1000], local).expect("sends");
     while bench.frames.is_empty() {
@@ -213,7 +213,7 @@ fn refuses<B: Backend>(mut bench: Bench<B>) {
 
 /// Dropped while receives are armed and data is queued: nothing hangs, the sockets are closed.
 fn drops_while_armed<B: Backend>(mut bench: Bench<B>) {
-    let locals: Vec<SocketAddrV4> = (0..8).map(|n| open(&mut bench, n).1).collect();
+    let locals: Vec<SocketAddrV4> = (0..8).map(|_| open(&mut bench).1).collect();
     bench.wake.write(1).expect("wakes");
     while !bench.turn() {}
     drop(bench);

@@ -7,7 +7,7 @@ use super::backend::{
     about_udp, vlan_of,
 };
 use super::decode::{FrameMeta, VNET_HEADER_LEN};
-use super::link::{Ingress, PortId};
+use super::link::Ingress;
 use crate::sys::mmsg::{self, Arena, Message, Received};
 use crate::sys::packet;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -110,7 +110,7 @@ fn frame(port: PortHandle, ingress: Ingress, got: &Received) -> Option<Frame> {
 }
 
 impl Backend for SyscallBackend {
-    fn open(&mut self, _id: PortId, socket: OwnedFd, ingress: Ingress) -> io::Result<PortHandle> {
+    fn open(&mut self, socket: OwnedFd, ingress: Ingress) -> io::Result<PortHandle> {
         let at = self.ports.insert(PortState { socket, ingress, errors: 0, closing: false });
         Ok(PortHandle(u32::try_from(at).map_err(io::Error::other)?))
     }

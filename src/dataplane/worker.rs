@@ -114,7 +114,7 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
 
     fn open(&mut self, port: Port) {
         let Port { id, iif, ingress, socket } = port;
-        match self.backend.open(id, socket, ingress) {
+        match self.backend.open(socket, ingress) {
             Ok(handle) => {
                 let at = handle.0 as usize;
                 if self.ports.len() <= at {

@@ -9,8 +9,3 @@ pub fn is_multicast(address: IpAddr) -> bool {
         IpAddr::V6(v6) => v6.is_multicast(),
     }
 }
-
-/// True where both addresses are IPv4 or both are IPv6.
-pub fn same_family(a: IpAddr, b: IpAddr) -> bool {
-    a.is_ipv4() == b.is_ipv4()
-}

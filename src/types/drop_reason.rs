@@ -18,7 +18,7 @@ pub enum DropStage {
 
 macro_rules! drop_reasons {
     ($($(#[doc = $doc:literal])+ $name:ident = $text:literal, $stage:ident;)+) => {
-        /// Why a packet was not sent. The doc of each reason is its text in the reference.
+        /// Why a packet was not sent.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
         #[repr(u8)]
@@ -38,11 +38,6 @@ macro_rules! drop_reasons {
             /// Where it is counted.
             pub const fn stage(self) -> DropStage {
                 match self { $(Self::$name => DropStage::$stage,)+ }
-            }
-
-            /// One sentence for people.
-            pub const fn describe(self) -> &'static str {
-                match self { $(Self::$name => concat!($($doc),+),)+ }
             }
         }
     };
@@ -107,13 +102,6 @@ drop_reasons! {
     NoSocket = "no_socket", Output;
     /// The kernel refused the send for another reason.
     SendError = "send_error", Output;
-}
-
-impl DropReason {
-    /// The reason of an index in a counter array.
-    pub fn from_index(index: usize) -> Option<Self> {
-        Self::ALL.get(index).copied()
-    }
 }
 
 #[cfg(test)]

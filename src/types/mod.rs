@@ -8,7 +8,7 @@ mod net_event;
 mod rule;
 mod time;
 
-pub use addr::{is_multicast, same_family};
+pub use addr::is_multicast;
 pub use drop_reason::{DropReason, DropStage};
 pub use iface::{IfIndex, IfName, IfNameError, LinkLayer};
 pub use membership::Membership;

@@ -24,7 +24,7 @@ mod token;
 use super::backend::{
     BUFFER_LEN, Backend, Frame, PortEvent, PortHandle, SENDS, SendRequest, SendResult,
 };
-use super::link::{Ingress, PortId};
+use super::link::Ingress;
 use crate::sys::packet;
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use message::parse;
@@ -292,7 +292,7 @@ impl UringBackend {
 }
 
 impl Backend for UringBackend {
-    fn open(&mut self, _id: PortId, socket: OwnedFd, ingress: Ingress) -> io::Result<PortHandle> {
+    fn open(&mut self, socket: OwnedFd, ingress: Ingress) -> io::Result<PortHandle> {
         // SAFETY: msghdr is a plain C struct; all zeros is its empty value.
         let mut header: Box<libc::msghdr> = Box::new(unsafe { std::mem::zeroed() });
         header.msg_namelen = NAME_LEN as libc::socklen_t;

@@ -208,7 +208,7 @@ fn payloads_of_a_bound_socket_are_relayed_too() {
 fn ports_come_fail_and_go() {
     let error = || io::Error::from_raw_os_error(libc::ENETDOWN);
     let first = Turn {
-        commands: vec![open(0, PACKET), open(1, PACKET), open(90, PACKET)],
+        commands: vec![open(0, PACKET), open(1, PACKET), open(90, UNOPENABLE)],
         ..Turn::default()
     };
     let second = Turn {

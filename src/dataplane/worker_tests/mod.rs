@@ -65,8 +65,8 @@ struct Fake<A> {
 }
 
 impl<A: FnMut(&SendRequest) -> Answer> Backend for Fake<A> {
-    fn open(&mut self, id: PortId, _: OwnedFd, _: Ingress) -> io::Result<PortHandle> {
-        if id.0 >= 90 {
+    fn open(&mut self, _: OwnedFd, ingress: Ingress) -> io::Result<PortHandle> {
+        if ingress == UNOPENABLE {
             return Err(io::Error::other("no such thing"));
         }
         self.ports += 1;
@@ -201,6 +201,8 @@ fn open(id: u32, ingress: Ingress) -> ToWorker {
     ToWorker::Open(Port { id: PortId(id), iif: IfIndex(id + 1), ingress, socket })
 }
 
+/// What the backend of memory refuses to open.
+const UNOPENABLE: Ingress = Ingress::Udp(SocketAddrV4::new(Ipv4Addr::BROADCAST, 1));
 const PACKET: Ingress = Ingress::Packet(LinkLayer::Ethernet);
 const LOCAL: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 2, 1), 5000);
 
