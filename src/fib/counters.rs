@@ -3,15 +3,30 @@
 use super::{OutputSlot, RuleSlot};
 use crate::types::DropReason;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
-/// Named drops, indexed by [`DropReason`].
+/// Named drops, indexed by [`DropReason`]; written as a map of those that are not zero.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(from = "BTreeMap<DropReason, u64>", into = "BTreeMap<DropReason, u64>")]
 pub struct DropCounts([u64; DropReason::COUNT]);
 
 impl Default for DropCounts {
     fn default() -> Self {
         Self([0; DropReason::COUNT])
+    }
+}
+
+impl From<BTreeMap<DropReason, u64>> for DropCounts {
+    fn from(map: BTreeMap<DropReason, u64>) -> Self {
+        let mut counts = Self::default();
+        map.into_iter().for_each(|(reason, n)| counts.add(reason, n));
+        counts
+    }
+}
+
+impl From<DropCounts> for BTreeMap<DropReason, u64> {
+    fn from(counts: DropCounts) -> Self {
+        counts.iter().collect()
     }
 }
 

@@ -50,7 +50,7 @@ drop_reasons! {
     Runt = "runt", Frame;
     /// The frame did not fit the receive buffer; a cut frame is never forwarded.
     Truncated = "truncated", Frame;
-    /// The frame carries a VLAN tag and no rule asks for it.
+    /// The frame carries a VLAN tag that no rule on this interface asks for.
     VlanTag = "vlan_tag", Frame;
     /// The frame is not IPv4.
     NotIpv4 = "not_ipv4", Frame;
@@ -58,10 +58,14 @@ drop_reasons! {
     IpHeader = "ip_header", Frame;
     /// The IP header checksum is wrong.
     IpChecksum = "ip_checksum", Frame;
-    /// The packet is a fragment.
-    Fragment = "fragment", Frame;
-    /// The packet is not UDP.
-    NotUdp = "not_udp", Frame;
+    /// A fragment whose datagram did not become whole in time.
+    FragmentTimeout = "fragment_timeout", Frame;
+    /// A fragment for which there was no room: too many datagrams were incomplete.
+    FragmentBudget = "fragment_budget", Frame;
+    /// A fragment that repeats or overlaps another, or does not fit a datagram.
+    FragmentInvalid = "fragment_invalid", Frame;
+    /// The packet is not UDP, and no rule takes other protocols to this destination.
+    NotUdp = "not_udp", Lookup;
     /// The UDP length contradicts the IP length.
     UdpLength = "udp_length", Frame;
     /// The UDP checksum is wrong.
@@ -72,8 +76,14 @@ drop_reasons! {
     GsoSize = "gso_size", Frame;
     /// The source is our own address on that interface: our own packet came back.
     OwnSource = "own_source", Lookup;
-    /// No rule wants this group, port and source on this interface.
+    /// No rule wants this destination and port on this interface.
     NoRule = "no_rule", Lookup;
+    /// Rules want this destination, but their source lists leave this source out.
+    SourceFiltered = "source_filtered", Lookup;
+    /// The destination is in 224.0.0.0/24 and the rules that want it say `linkLocal: "drop"`.
+    LinkLocal = "link_local", Lookup;
+    /// IGMP or PIM to a destination that a rule takes with every protocol: they stay on their link.
+    LinkProtocol = "link_protocol", Lookup;
     /// The output interface does not exist.
     NoInterface = "no_interface", Output;
     /// The output interface is set down.
@@ -86,6 +96,14 @@ drop_reasons! {
     NoRoute = "no_route", Output;
     /// The output's TTL is "decrement" or "keep" and the packet arrived with too small a TTL.
     TtlExpired = "ttl_expired", Output;
+    /// The datagram has passed so many relays that it must be going round.
+    RelayLoop = "relay_loop", Output;
+    /// The output would feed a rule that leads back to it.
+    WouldLoop = "would_loop", Output;
+    /// The datagram is larger than the interface's MTU and the output says `mtuPolicy: "drop"`.
+    MtuExceeded = "mtu_exceeded", Output;
+    /// The datagram is larger than the interface's MTU and its sender forbids fragments (DF).
+    DontFragment = "dont_fragment", Output;
     /// Another rule of higher precedence sends the same copy rewritten differently.
     Contradicted = "contradicted", Output;
     /// The socket's send buffer is full (EAGAIN): the output is slower than the input.

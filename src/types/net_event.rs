@@ -29,6 +29,8 @@ pub struct Link {
     pub link_layer: LinkLayer,
     /// `IFLA_ADDRESS`, where it is 6 bytes long.
     pub mac: Option<[u8; 6]>,
+    /// The other end of a veth pair (`IFLA_LINK`) where it is in the same network namespace.
+    pub peer: Option<IfIndex>,
 }
 
 /// One address of an interface (RTM_NEWADDR).

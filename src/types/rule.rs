@@ -1,6 +1,7 @@
 //! A rule: what an operator asked for, checked and ready to be resolved against real interfaces.
 
-use super::IfName;
+use super::InterfaceSelector;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::IpAddr;
@@ -90,10 +91,14 @@ impl fmt::Display for Origin {
     }
 }
 
-/// The TTL that an output's datagrams start with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// The TTL of a relayed datagram. Whatever it says, 0 is never sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Ttl {
+    /// [`UNSET_TTL`], and one less for each relay that the datagram has passed already, down to
+    /// [`LAST_RELAYED_TTL`]: see [`relayed_ttl`].
+    #[default]
+    Relayed,
     /// This value, 1 to 255.
     Set(u8),
     /// The arriving value less one; a packet that arrives with 1 is dropped.
@@ -102,15 +107,10 @@ pub enum Ttl {
     Keep,
 }
 
-impl Default for Ttl {
-    fn default() -> Self {
-        Self::Set(UNSET_TTL)
-    }
-}
-
 impl fmt::Display for Ttl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Relayed => UNSET_TTL.fmt(f),
             Self::Set(value) => value.fmt(f),
             Self::Decrement => f.write_str("decrement"),
             Self::Keep => f.write_str("keep"),
@@ -118,18 +118,125 @@ impl fmt::Display for Ttl {
     }
 }
 
+/// The smallest TTL that [`Ttl::Relayed`] sends: seven relays after the first.
+pub const LAST_RELAYED_TTL: u8 = 9;
+
+/// What [`Ttl::Relayed`] makes of an arriving TTL; none = the datagram has been relayed too often
+/// and goes round. Two relays that bridge the same networks in both directions would otherwise
+/// pass each datagram to and fro for ever, each with a fresh TTL.
+#[inline]
+pub const fn relayed_ttl(arriving: u8) -> Option<u8> {
+    match arriving {
+        LAST_RELAYED_TTL => None,
+        _ if arriving > LAST_RELAYED_TTL && arriving <= UNSET_TTL => Some(arriving - 1),
+        _ => Some(UNSET_TTL),
+    }
+}
+
+/// UDP ports from `start` to `end`, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PortRange {
+    /// The first.
+    pub start: Port,
+    /// The last; not below `start`.
+    pub end: Port,
+}
+
+impl PortRange {
+    /// One port.
+    pub const fn one(port: Port) -> Self {
+        Self { start: port, end: port }
+    }
+}
+
+impl fmt::Display for PortRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.start == self.end {
+            true => self.start.fmt(f),
+            false => write!(f, "{}-{}", self.start, self.end),
+        }
+    }
+}
+
+/// Which sources are taken: those of `include` (all where it is empty) that are not in `exclude`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SourceFilter {
+    /// Taken; empty = all.
+    pub include: Vec<IpNet>,
+    /// Not taken, even where included.
+    pub exclude: Vec<IpNet>,
+}
+
+impl SourceFilter {
+    /// True where it takes every source.
+    pub fn takes_all(&self) -> bool {
+        self.include.is_empty() && self.exclude.is_empty()
+    }
+
+    /// True where every address of `net` is taken.
+    pub fn takes(&self, net: &IpNet) -> bool {
+        (self.include.is_empty() || self.include.iter().any(|include| include.contains(net)))
+            && !self.exclude.iter().any(|exclude| exclude.contains(net))
+    }
+}
+
+/// What a rule takes besides UDP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// UDP only.
+    #[default]
+    Udp,
+    /// Every IP protocol but IGMP and PIM, which belong to their link.
+    Any,
+}
+
+/// What we ask for upstream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Join {
+    /// The rule's groups, as long as the rule is there.
+    #[default]
+    Always,
+    /// Nothing: something else asks, or the group is flooded.
+    Never,
+}
+
+/// Which frames a rule takes by their VLAN tag.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VlanFilter {
+    /// Untagged and priority-tagged ones (IEEE 802.1Q section 6.9).
+    #[default]
+    Untagged,
+    /// Those of this VLAN, 1 to 4094.
+    Id(u16),
+    /// All, untagged ones too.
+    Any,
+}
+
 /// What a rule takes in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Input {
-    /// The interface that the packets arrive on.
-    pub interface: IfName,
-    /// The multicast group, or a unicast address of ours on that interface (a tunnel's exit).
-    pub destination: IpAddr,
-    /// The UDP destination port; none = every port.
-    pub port: Option<Port>,
-    /// The only source taken (source-specific multicast, RFC 4607); none = every source.
-    pub source: Option<IpAddr>,
+    /// The interfaces that the packets arrive on: all that one of these selects; never empty.
+    pub interfaces: Vec<InterfaceSelector>,
+    /// Multicast groups and prefixes of groups, 255.255.255.255, the broadcast address of a
+    /// subnet, or a unicast address of ours (a tunnel's exit); never empty.
+    pub groups: Vec<IpNet>,
+    /// The UDP destination ports; empty = every port.
+    pub ports: Vec<PortRange>,
+    /// The sources.
+    pub sources: SourceFilter,
+    /// The protocols.
+    pub protocol: Protocol,
+    /// What we ask for upstream.
+    pub join: Join,
+    /// True: packets to 224.0.0.0/24 are relayed, which belong to their link otherwise (RFC 5771
+    /// section 4).
+    pub link_local: bool,
+    /// The VLAN.
+    pub vlan: VlanFilter,
 }
 
 /// Where a copy goes.
@@ -140,6 +247,50 @@ pub enum Destination {
     Unchanged,
     /// To this group or unicast address.
     Address(IpAddr),
+    /// To the group of this prefix that has the same bits after it; the prefix is as long as those
+    /// of the input.
+    Prefix(IpNet),
+}
+
+/// The source that receivers see.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum OutputSource {
+    /// Our address on the output interface, and a port of ours for each original source.
+    #[default]
+    Interface,
+    /// The one that the packet came with; multicast and broadcast outputs only.
+    Keep,
+    /// This one.
+    Address {
+        /// Ours or any other.
+        address: IpAddr,
+        /// The UDP source port; none = as with [`Self::Interface`] where the address is ours, else
+        /// the one that the packet came with.
+        port: Option<Port>,
+    },
+}
+
+/// The DSCP of a copy (RFC 2474).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dscp {
+    /// The arriving value.
+    #[default]
+    Keep,
+    /// This value, 0 to 63.
+    Set(u8),
+}
+
+/// What happens to a copy that is larger than the output interface's MTU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MtuPolicy {
+    /// It is sent in fragments.
+    #[default]
+    Fragment,
+    /// It is dropped.
+    Drop,
 }
 
 /// One output of a rule.
@@ -148,14 +299,40 @@ pub enum Destination {
 pub struct Output {
     /// The operator's name for it.
     pub name: Option<String>,
-    /// The interface to send on. None only for unicast: the kernel's routing decides.
-    pub interface: Option<IfName>,
+    /// The interfaces to send on: all that one of these selects. Empty: the kernel's routing
+    /// decides (unicast), or `local`.
+    pub interfaces: Vec<InterfaceSelector>,
+    /// True: to applications on this host, over the loopback interface.
+    pub local: bool,
     /// Group or unicast address.
     pub destination: Destination,
     /// UDP destination port; none = unchanged.
     pub port: Option<Port>,
     /// The TTL.
     pub ttl: Ttl,
+    /// The DSCP.
+    pub dscp: Dscp,
+    /// The source.
+    pub source: OutputSource,
+    /// What happens to what is too large.
+    pub mtu_policy: MtuPolicy,
+}
+
+impl Output {
+    /// An output with everything at its default, to wherever the packet was going.
+    pub fn unchanged(interfaces: Vec<InterfaceSelector>) -> Self {
+        Self {
+            name: None,
+            interfaces,
+            local: false,
+            destination: Destination::Unchanged,
+            port: None,
+            ttl: Ttl::default(),
+            dscp: Dscp::default(),
+            source: OutputSource::default(),
+            mtu_policy: MtuPolicy::default(),
+        }
+    }
 }
 
 /// One rule, valid in itself. Whether it can take effect depends on the interfaces there are.

@@ -1,0 +1,279 @@
+//! Which interfaces a rule means. They need not exist yet.
+
+use super::{IfName, Link};
+use ipnet::IpNet;
+use regex::{Regex, RegexBuilder};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+/// The longest pattern for a name, in bytes.
+pub const MAX_PATTERN: usize = 128;
+/// Memory that a compiled pattern may take, in bytes: names have 15 characters.
+const PATTERN_MEMORY: usize = 64 << 10;
+
+/// A pattern for interface names; equal to another of the same text.
+macro_rules! pattern {
+    ($(#[doc = $doc:literal])+ $name:ident, $to_regex:expr) => {
+        $(#[doc = $doc])+
+        #[derive(Clone, Debug, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name {
+            text: String,
+            regex: Regex,
+        }
+
+        impl $name {
+            /// The pattern as it was written.
+            pub fn as_str(&self) -> &str {
+                &self.text
+            }
+
+            /// True where the whole name fits.
+            pub fn matches(&self, name: &str) -> bool {
+                self.regex.is_match(name)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = PatternError;
+            fn try_from(text: String) -> Result<Self, PatternError> {
+                let to_regex: fn(&str) -> String = $to_regex;
+                let regex = compile(&text, &to_regex(&text))?;
+                Ok(Self { text, regex })
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(pattern: $name) -> Self {
+                pattern.text
+            }
+        }
+
+        impl PartialEq for $name {
+            fn eq(&self, other: &Self) -> bool {
+                self.text == other.text
+            }
+        }
+
+        impl Eq for $name {}
+
+        impl Hash for $name {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                self.text.hash(state);
+            }
+        }
+    };
+}
+
+pattern! {
+    /// A glob: `*` stands for any characters, `?` for one, all else for itself.
+    NameGlob, |text| {
+        text.chars().map(|c| match c {
+            '*' => ".*".to_owned(),
+            '?' => ".".to_owned(),
+            other => regex::escape(&other.to_string()),
+        }).collect()
+    }
+}
+
+pattern! {
+    /// A regular expression (the `regex` crate's syntax) for the whole name.
+    NameRegex, str::to_owned
+}
+
+/// Why a text is not a pattern.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct PatternError(String);
+
+fn compile(text: &str, regex: &str) -> Result<Regex, PatternError> {
+    if text.is_empty() || text.len() > MAX_PATTERN {
+        return Err(PatternError(format!("a pattern has 1 to {MAX_PATTERN} characters")));
+    }
+    RegexBuilder::new(&format!("^(?:{regex})$")).size_limit(PATTERN_MEMORY).build().map_err(
+        |error| match error {
+            regex::Error::CompiledTooBig(_) => PatternError("the pattern is too large".to_owned()),
+            // The last line of a syntax error says what is wrong; those before draw a picture.
+            other => {
+                let text = other.to_string();
+                let last = text.lines().last().unwrap_or_default();
+                PatternError(last.trim_start_matches("error: ").to_owned())
+            }
+        },
+    )
+}
+
+/// Selects interfaces: those that fulfil all that is said. Says nothing only by mistake: then it
+/// selects none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InterfaceSelector {
+    /// The name, or an alternative name as short as one.
+    pub name: Option<IfName>,
+    /// A pattern for the name.
+    pub name_glob: Option<NameGlob>,
+    /// A pattern for the name.
+    pub name_regex: Option<NameRegex>,
+    /// An alternative name (`ip link property add dev eth0 altname NAME`), 1 to 127 bytes.
+    pub alt_name: Option<String>,
+    /// A prefix that one of its addresses lies in.
+    pub cidr: Option<IpNet>,
+    /// Its kind (`IFLA_INFO_KIND`): "veth", "bridge", "vlan".
+    pub kind: Option<String>,
+}
+
+impl InterfaceSelector {
+    /// The interface of this name.
+    pub fn named(name: IfName) -> Self {
+        Self { name: Some(name), ..Self::default() }
+    }
+
+    /// The name, where nothing else is said.
+    pub fn only_name(&self) -> Option<&IfName> {
+        let name = self.name.as_ref()?;
+        (*self == Self::named(name.clone())).then_some(name)
+    }
+
+    /// True where the interface with these addresses fulfils all that is said.
+    pub fn selects(&self, link: &Link, addresses: &[IpNet]) -> bool {
+        let Self { name, name_glob, name_regex, alt_name, cidr, kind } = self;
+        let has_name = |wanted: &str| {
+            link.name.as_str() == wanted || link.alt_names.iter().any(|name| name == wanted)
+        };
+        *self != Self::default()
+            && name.as_ref().is_none_or(|name| has_name(name.as_str()))
+            && name_glob.as_ref().is_none_or(|glob| glob.matches(link.name.as_str()))
+            && name_regex.as_ref().is_none_or(|regex| regex.matches(link.name.as_str()))
+            && alt_name.as_ref().is_none_or(|name| link.alt_names.contains(name))
+            && cidr.is_none_or(|cidr| addresses.iter().any(|net| cidr.contains(&net.addr())))
+            && kind.as_ref().is_none_or(|kind| *kind == link.kind)
+    }
+}
+
+impl fmt::Display for InterfaceSelector {
+    /// The name alone, or what is said: `nameGlob veth*, kind veth`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(name) = self.only_name() {
+            return name.fmt(f);
+        }
+        let Self { name, name_glob, name_regex, alt_name, cidr, kind } = self;
+        let parts = [
+            ("name", name.as_ref().map(ToString::to_string)),
+            ("nameGlob", name_glob.as_ref().map(|glob| glob.text.clone())),
+            ("nameRegex", name_regex.as_ref().map(|regex| regex.text.clone())),
+            ("altName", alt_name.clone()),
+            ("cidr", cidr.map(|cidr| cidr.to_string())),
+            ("kind", kind.clone()),
+        ];
+        let mut separator = "";
+        for (key, value) in parts {
+            if let Some(value) = value {
+                write!(f, "{separator}{key} {value}")?;
+                separator = ", ";
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{IfIndex, LinkLayer};
+
+    fn link(name: &str) -> Link {
+        Link {
+            index: IfIndex(3),
+            name: name.parse().expect("a name"),
+            alt_names: vec!["enp130s0f0np0-of-rack-7".into(), "cams".into()],
+            up: true,
+            carrier: true,
+            loopback: false,
+            mtu: 1500,
+            kind: "veth".into(),
+            link_layer: LinkLayer::Ethernet,
+            mac: None,
+            peer: None,
+        }
+    }
+
+    fn glob(text: &str) -> NameGlob {
+        text.to_owned().try_into().expect("a glob")
+    }
+
+    #[test]
+    fn a_glob_means_the_whole_name_and_only_its_two_signs() {
+        for (pattern, name, fits) in [
+            ("veth*", "veth12", true),
+            ("veth*", "veth", true),
+            ("veth*", "xveth1", false),
+            ("bond0.3*", "bond0.310", true),
+            ("bond0.3*", "bond0x310", false),
+            ("eth?", "eth1", true),
+            ("eth?", "eth10", false),
+            ("eth[0-9]", "eth1", false),
+            ("*", "lo", true),
+        ] {
+            assert_eq!(glob(pattern).matches(name), fits, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn a_regex_means_the_whole_name() {
+        let regex = NameRegex::try_from("eth[0-9]+|ens.*".to_owned()).expect("a regex");
+        assert!(regex.matches("eth12") && regex.matches("ens1f0"));
+        assert!(!regex.matches("veth1") && !regex.matches("eth1x"));
+        let wrong = NameRegex::try_from("eth(".to_owned()).expect_err("unclosed");
+        assert_eq!(wrong.to_string(), "unclosed group");
+        assert!(NameRegex::try_from("(a{1000}){1000}".to_owned()).is_err());
+        assert!(NameRegex::try_from(String::new()).is_err());
+        assert!(NameGlob::try_from("*".repeat(MAX_PATTERN + 1)).is_err());
+    }
+
+    #[test]
+    fn all_that_is_said_must_hold() {
+        let nets = ["10.20.3.4/24".parse().expect("a net"), "fe80::1/64".parse().expect("a net")];
+        let all = InterfaceSelector {
+            name: Some("eth1".parse().expect("a name")),
+            name_glob: Some(glob("eth*")),
+            name_regex: Some("eth[0-9]".to_owned().try_into().expect("a regex")),
+            alt_name: Some("enp130s0f0np0-of-rack-7".into()),
+            cidr: Some("10.20.0.0/16".parse().expect("a net")),
+            kind: Some("veth".into()),
+        };
+        assert!(all.selects(&link("eth1"), &nets));
+        let wrong = [
+            InterfaceSelector { name: Some("eth2".parse().expect("a name")), ..all.clone() },
+            InterfaceSelector { name_glob: Some(glob("ens*")), ..all.clone() },
+            InterfaceSelector { alt_name: Some("eth1".into()), ..all.clone() },
+            InterfaceSelector { cidr: Some("10.21.0.0/16".parse().expect("net")), ..all.clone() },
+            InterfaceSelector { kind: Some("bridge".into()), ..all.clone() },
+            InterfaceSelector {
+                name_regex: Some("eth".to_owned().try_into().expect("a regex")),
+                ..all.clone()
+            },
+        ];
+        for selector in wrong {
+            assert!(!selector.selects(&link("eth1"), &nets), "{selector}");
+        }
+        assert!(!all.selects(&link("eth1"), &[]));
+        assert!(!InterfaceSelector::default().selects(&link("eth1"), &nets));
+        let by_alternative = InterfaceSelector::named("cams".parse().expect("a name"));
+        assert!(by_alternative.selects(&link("eth1"), &[]));
+    }
+
+    #[test]
+    fn it_reads_as_it_was_written() {
+        let selector = InterfaceSelector {
+            name_glob: Some(glob("veth*")),
+            kind: Some("veth".into()),
+            ..InterfaceSelector::default()
+        };
+        assert_eq!(selector.to_string(), "nameGlob veth*, kind veth");
+        assert_eq!(InterfaceSelector::named("eth0".parse().expect("a name")).to_string(), "eth0");
+        let json = serde_json::to_string(&selector).expect("serialises");
+        let back: InterfaceSelector = serde_json::from_str(&json).expect("reads its own JSON");
+        assert_eq!(back, selector);
+    }
+}
