@@ -133,6 +133,26 @@ impl Interfaces {
         self.addresses(index).iter().any(|net| net.addr() == address)
     }
 
+    /// True where the address is one of ours, on whatever interface.
+    pub(super) fn is_ours(&self, address: IpAddr) -> bool {
+        self.addresses.values().flatten().any(|net| net.addr() == address)
+    }
+
+    /// True for 255.255.255.255, and for the broadcast address of a subnet of the interface; a
+    /// prefix longer than /30 has none (RFC 3021).
+    pub(super) fn is_broadcast(&self, index: IfIndex, address: IpAddr) -> bool {
+        address == IpAddr::V4(Ipv4Addr::BROADCAST)
+            || self.addresses(index).iter().any(|net| match net {
+                IpNet::V4(net) => net.prefix_len() <= 30 && IpAddr::V4(net.broadcast()) == address,
+                IpNet::V6(_) => false,
+            })
+    }
+
+    /// The loopback interface.
+    pub(super) fn loopback(&self) -> Option<&Link> {
+        self.links.values().find(|link| link.loopback)
+    }
+
     /// The IPv4 address to send from: the first that is not link-local, else the first.
     pub(super) fn source_address(&self, index: IfIndex) -> Option<Ipv4Addr> {
         let mut all = self.addresses(index).iter().filter_map(|net| match net.addr() {

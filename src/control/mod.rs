@@ -1,11 +1,14 @@
 //! L3, the core: the one owner of rules, interfaces and forwarding state. Pure: no I/O, no clock.
 //!
 //! [`router::Router`] takes [`event::Event`]s and yields [`router::Output`]s. `resolve` turns names
-//! into interfaces, `rules` and `ports` keep what was asked for and what is open, `status` shows
-//! all of it as [`view`]s.
+//! into interfaces, `egress` says how copies leave them, `loops` cuts circles, `rules` and `ports`
+//! keep what was asked for and what is open, `status` and `mroute` show all of it as [`view`]s.
 
+mod egress;
 pub mod event;
 mod interfaces;
+mod loops;
+mod mroute;
 mod ports;
 mod resolve;
 pub mod router;

@@ -2,9 +2,8 @@
 
 use super::resolve::PortKey;
 use crate::fib::counters::PortCounters;
-use crate::types::{IfIndex, Time};
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use crate::types::{IfIndex, InputFilter, Time};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How long after its first failure a port is tried again; each further failure doubles it, up to
@@ -29,7 +28,7 @@ pub(super) struct Port {
     pub(super) id: u32,
     pub(super) worker: u32,
     pub(super) key: PortKey,
-    pub(super) groups: BTreeSet<Ipv4Addr>,
+    pub(super) filter: InputFilter,
     pub(super) state: PortState,
     /// Its number has been given out.
     numbered: bool,
@@ -90,11 +89,11 @@ pub(super) struct Ports {
 }
 
 impl Ports {
-    /// Makes the set of ports equal to `wanted`, a group filter for each packet port. `running`
+    /// Makes the set of ports equal to `wanted`, a filter for each packet port. `running`
     /// says of each worker whether it runs.
     pub(super) fn want(
         &mut self,
-        wanted: &BTreeMap<PortKey, BTreeSet<Ipv4Addr>>,
+        wanted: &BTreeMap<PortKey, InputFilter>,
         running: &[bool],
         now: Time,
     ) -> Vec<PortStep> {
@@ -104,15 +103,15 @@ impl Ports {
         for key in surplus {
             steps.extend(self.drop_port(&key));
         }
-        for (key, groups) in wanted {
+        for (key, filter) in wanted {
             if !self.by_key.contains_key(key) {
                 let port = self.new_port(*key, running);
                 self.next += 1;
                 self.by_key.insert(*key, port);
             }
             let Some(port) = self.by_key.get_mut(key) else { continue };
-            let changed = port.groups != *groups;
-            port.groups.clone_from(groups);
+            let changed = port.filter != *filter;
+            port.filter.clone_from(filter);
             let due = match &port.state {
                 PortState::Open => {
                     if changed {
@@ -144,7 +143,7 @@ impl Ports {
             id: self.next,
             worker: least.map_or(0, |(worker, _)| worker),
             key,
-            groups: BTreeSet::new(),
+            filter: InputFilter::default(),
             state: PortState::Waiting,
             numbered: false,
             failures: 0,

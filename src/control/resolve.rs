@@ -1,12 +1,19 @@
 //! From names to interfaces: what a rule can do now, or why it cannot yet.
 
+use super::egress::{self, Blocked};
 use super::interfaces::Interfaces;
 use super::rules::Entry;
-use crate::fib::{ANY_PORT, ANY_SOURCE, Action, CopyOut, FlowKey, Resolved, Send};
+use crate::fib::{Action, CopyOut, OutputSlot, Resolved, Target};
 use crate::types::{
-    Destination, DropReason, IfIndex, Input, Link, Membership, Output, is_multicast,
+    Destination, DropReason, IfIndex, Input, InputFilter, InterfaceSelector, Join, Link,
+    Membership, Output, Protocol, Rule, is_multicast,
 };
+use ipnet::{IpNet, Ipv4Net};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
+
+/// Groups of one output that applications on this host are made members of.
+const MAX_LOCAL_GROUPS: usize = 1024;
 
 /// An input socket that rules need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,21 +33,58 @@ impl PortKey {
     }
 }
 
+/// What several interfaces of one input or output have come to.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Outcome {
+    /// Interfaces that work.
+    working: usize,
+    /// Why others do not.
+    troubles: Vec<String>,
+}
+
+impl Outcome {
+    fn trouble(&mut self, trouble: String) {
+        if !self.troubles.contains(&trouble) {
+            self.troubles.push(trouble);
+        }
+    }
+
+    /// Why nothing works; none where something does.
+    pub(super) fn reason(&self) -> Option<String> {
+        if self.working > 0 { None } else { self.told() }
+    }
+
+    /// What does not work where something does.
+    fn note(&self) -> Option<String> {
+        if self.working > 0 { self.told() } else { None }
+    }
+
+    fn told(&self) -> Option<String> {
+        const SHOWN: usize = 3;
+        let first = self.troubles.get(..SHOWN.min(self.troubles.len()))?.join("; ");
+        match self.troubles.len() {
+            0 => None,
+            n if n > SHOWN => Some(format!("{first}; and {} more", n - SHOWN)),
+            _ => Some(first),
+        }
+    }
+}
+
 /// A resolved input.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct ResolvedInput {
-    pub(super) port: PortKey,
-    /// The group, for the port's in-kernel filter.
-    pub(super) group: Option<Ipv4Addr>,
-    pub(super) membership: Option<Membership>,
-    /// Bound, but nothing can arrive now.
-    pub(super) reason: Option<String>,
+    /// Sockets to be open, with what they let in.
+    pub(super) ports: BTreeMap<PortKey, InputFilter>,
+    pub(super) memberships: BTreeSet<Membership>,
+    pub(super) outcome: Outcome,
+    /// For each interface the groups that can be taken there.
+    groups: BTreeMap<IfIndex, Vec<IpNet>>,
 }
 
 /// A resolved output.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct ResolvedOutput {
-    pub(super) interface: Option<IfIndex>,
+    pub(super) interfaces: Vec<IfIndex>,
     /// Why nothing can be sent now.
     pub(super) reason: Option<String>,
     /// What may be wrong, though it is tried.
@@ -50,138 +94,241 @@ pub(super) struct ResolvedOutput {
 /// What became of a rule.
 #[derive(Clone, Debug)]
 pub(super) struct Resolution {
-    /// Err: the reason why the input cannot be bound.
-    pub(super) input: Result<ResolvedInput, String>,
+    pub(super) input: ResolvedInput,
     pub(super) outputs: Vec<ResolvedOutput>,
 }
 
 impl Resolution {
-    /// Why nothing comes in; none where it does.
+    /// Why nothing comes in; none where something does.
     pub(super) fn input_trouble(&self) -> Option<String> {
-        let reason = match &self.input {
-            Err(reason) => reason,
-            Ok(input) => input.reason.as_ref()?,
-        };
-        Some(format!("input: {reason}"))
+        self.input.outcome.reason().map(|reason| format!("input: {reason}"))
+    }
+
+    /// What does not come in where something does.
+    pub(super) fn input_note(&self) -> Option<String> {
+        self.input.outcome.note().map(|note| format!("input: {note}"))
     }
 }
 
-/// Resolves one enabled rule; the second part goes into the table where the input is bound.
-pub(super) fn resolve(entry: &Entry, interfaces: &Interfaces) -> (Resolution, Option<Resolved>) {
+/// Resolves one enabled rule; the second part goes into the table, one for each input interface.
+pub(super) fn resolve(entry: &Entry, interfaces: &Interfaces) -> (Resolution, Vec<Resolved>) {
     let rule = &entry.rule;
-    let input = resolve_input(&rule.input, interfaces);
+    let mut input = resolve_input(&rule.input, interfaces);
     let mut outputs = Vec::with_capacity(rule.outputs.len());
-    let mut copies = Vec::with_capacity(rule.outputs.len());
+    let mut copies: Vec<CopyOut> = Vec::with_capacity(rule.outputs.len());
     for (output, slot) in rule.outputs.iter().zip(&entry.outputs) {
-        let (resolved, action) = resolve_output(&rule.input, output, interfaces);
-        outputs.push(resolved);
-        copies.push(CopyOut { slot: *slot, action });
+        outputs.push(resolve_output(rule, output, *slot, interfaces, &mut copies));
+        input.memberships.extend(local_memberships(rule, output, interfaces));
     }
-    let resolved = input.as_ref().ok().map(|resolved| Resolved {
+    let ports: Vec<(u16, u16)> =
+        rule.input.ports.iter().map(|range| (range.start.get(), range.end.get())).collect();
+    let resolved = input.groups.iter().map(|(&iif, groups)| Resolved {
         slot: entry.slot,
-        key: FlowKey {
-            iif: resolved.port.iif(),
-            destination: rule.input.destination,
-            port: rule.input.port.map_or(ANY_PORT, |port| port.get()),
-            source: rule.input.source.unwrap_or(ANY_SOURCE),
-        },
-        copies,
+        iif,
+        vlan: rule.input.vlan,
+        groups: groups.clone(),
+        ports: ports.clone(),
+        sources: rule.input.sources.clone(),
+        protocol: rule.input.protocol,
+        link_local: rule.input.link_local,
+        copies: copies.iter().filter(|copy| !goes_back(copy, iif)).copied().collect(),
     });
+    let resolved = resolved.collect();
     (Resolution { input, outputs }, resolved)
 }
 
-fn resolve_input(input: &Input, interfaces: &Interfaces) -> Result<ResolvedInput, String> {
-    let name = &input.interface;
-    let link = interfaces.named(name).ok_or_else(|| no_interface(name.as_str()))?;
-    if !link.up {
-        return Err(down(link));
+/// True for a copy that would go unchanged to where it came from.
+fn goes_back(copy: &CopyOut, iif: IfIndex) -> bool {
+    matches!(copy.action, Action::Send(send)
+        if send.oif == Some(iif) && send.target == Target::UNCHANGED && send.port.is_none())
+}
+
+fn resolve_input(input: &Input, interfaces: &Interfaces) -> ResolvedInput {
+    let mut resolved = ResolvedInput::default();
+    for link in selected(&input.interfaces, interfaces, &mut resolved.outcome) {
+        if !link.up {
+            resolved.outcome.trouble(down(link));
+            continue;
+        }
+        let mut bound = false;
+        for group in &input.groups {
+            match bind(input, *group, link, interfaces, &mut resolved) {
+                Ok(()) => {
+                    resolved.groups.entry(link.index).or_default().push(*group);
+                    bound = true;
+                }
+                Err(trouble) => resolved.outcome.trouble(trouble),
+            }
+        }
+        match bound {
+            true if link.carrier => resolved.outcome.working += 1,
+            true => resolved.outcome.trouble(no_carrier(link)),
+            false => {}
+        }
     }
-    let IpAddr::V4(address) = input.destination else {
-        return Err("IPv6 is not forwarded yet".to_owned());
+    resolved
+}
+
+/// The sockets and memberships of one group on one interface.
+fn bind(
+    input: &Input,
+    group: IpNet,
+    link: &Link,
+    interfaces: &Interfaces,
+    resolved: &mut ResolvedInput,
+) -> Result<(), String> {
+    let IpNet::V4(v4) = group else { return Err("IPv6 is not forwarded yet".to_owned()) };
+    let address = group.network();
+    let multicast = is_multicast(address);
+    if multicast || interfaces.is_broadcast(link.index, address) {
+        let filter = InputFilter {
+            destinations: BTreeSet::from([v4]),
+            any_protocol: input.protocol == Protocol::Any,
+            all_multicast: multicast && input.join == Join::Never,
+        };
+        resolved.ports.entry(PortKey::Packet(link.index)).or_default().merge(&filter);
+        if multicast && input.join == Join::Always {
+            resolved.memberships.extend(memberships(input, v4, link.index));
+        }
+        return Ok(());
+    }
+    if !interfaces.has_address(link.index, address) {
+        return Err(format!("{address} is not an address of {}", link.name));
+    }
+    if input.ports.is_empty() {
+        return Err("a unicast input needs a port".to_owned());
+    }
+    for range in &input.ports {
+        for port in range.start.get()..=range.end.get() {
+            resolved.ports.entry(PortKey::Udp(link.index, v4.network(), port)).or_default();
+        }
+    }
+    Ok(())
+}
+
+/// Source-specific where all sources are known one by one; else of every source, and the table
+/// leaves out what is not wanted.
+fn memberships(input: &Input, groups: Ipv4Net, index: IfIndex) -> Vec<Membership> {
+    let include = &input.sources.include;
+    let one_by_one = include.iter().all(|net| net.prefix_len() == net.max_prefix_len());
+    let sources: Vec<Option<IpAddr>> = if include.is_empty() || !one_by_one {
+        vec![None]
+    } else {
+        let taken = include.iter().filter(|net| input.sources.takes(net));
+        taken.map(|net| Some(net.network())).collect()
     };
-    let reason = (!link.carrier).then(|| no_carrier(link));
-    if is_multicast(input.destination) {
-        return Ok(ResolvedInput {
-            port: PortKey::Packet(link.index),
-            group: Some(address),
-            membership: Some(Membership {
-                index: link.index,
-                group: input.destination,
-                source: input.source,
-            }),
-            reason,
-        });
-    }
-    if !interfaces.has_address(link.index, input.destination) {
-        return Err(format!("{address} is not an address of {name}"));
-    }
-    let port = input.port.ok_or("a unicast input needs a port")?;
-    let port = PortKey::Udp(link.index, address, port.get());
-    Ok(ResolvedInput { port, group: None, membership: None, reason })
+    let hosts = addresses(groups);
+    hosts
+        .flat_map(|group| {
+            sources.iter().map(move |&source| Membership { index, group: group.into(), source })
+        })
+        .collect()
+}
+
+/// Every address of a prefix, the first and the last included.
+fn addresses(net: Ipv4Net) -> impl Iterator<Item = Ipv4Addr> {
+    (u32::from(net.network())..=u32::from(net.broadcast())).map(Ipv4Addr::from)
+}
+
+/// Groups that must be joined on the loopback interface so that its traffic reaches applications.
+fn local_memberships(rule: &Rule, output: &Output, interfaces: &Interfaces) -> Vec<Membership> {
+    let Some(lo) = interfaces.loopback().filter(|_| output.local) else { return Vec::new() };
+    let nets: Vec<IpNet> = match output.destination {
+        Destination::Unchanged => rule.input.groups.clone(),
+        Destination::Address(address) => vec![address.into()],
+        Destination::Prefix(net) => vec![net],
+    };
+    let groups = nets.into_iter().filter_map(|net| match net {
+        IpNet::V4(net) if net.network().is_multicast() => Some(addresses(net)),
+        _ => None,
+    });
+    groups
+        .flatten()
+        .take(MAX_LOCAL_GROUPS)
+        .map(|group| Membership { index: lo.index, group: group.into(), source: None })
+        .collect()
 }
 
 fn resolve_output(
-    input: &Input,
+    rule: &Rule,
     output: &Output,
+    slot: OutputSlot,
     interfaces: &Interfaces,
-) -> (ResolvedOutput, Action) {
-    let destination = match output.destination {
-        Destination::Unchanged => input.destination,
-        Destination::Address(address) => address,
-    };
-    let send = |oif, source| {
-        Action::Send(Send {
-            oif,
-            source,
-            destination: Some(destination),
-            port: output.port.or(input.port).map(|port| port.get()),
-            ttl: output.ttl,
-        })
-    };
-    let blocked = |interface, reason: String, drop| {
-        (ResolvedOutput { interface, reason: Some(reason), note: None }, Action::Drop(drop))
-    };
-    let Some(name) = &output.interface else {
-        // We know the main and the local table only; a policy rule may lead to others. So it is
-        // tried, and what the kernel has no route for is counted as such.
-        let note = match destination {
-            IpAddr::V4(address) if interfaces.rib.lookup(address).is_none() => {
-                Some(format!("there is no route to {address} in the main table"))
+    copies: &mut Vec<CopyOut>,
+) -> ResolvedOutput {
+    let mut resolved = ResolvedOutput::default();
+    let mut push = |action| copies.push(CopyOut { slot, action });
+    if output.interfaces.is_empty() && !output.local {
+        return match egress::routed(output, interfaces) {
+            Ok((send, note)) => {
+                push(Action::Send(send));
+                ResolvedOutput { note, ..resolved }
             }
-            _ => None,
+            Err(Blocked { reason, drop }) => {
+                push(Action::Drop(drop));
+                ResolvedOutput { reason: Some(reason), ..resolved }
+            }
         };
-        return (ResolvedOutput { interface: None, reason: None, note }, send(None, None));
-    };
-    let Some(link) = interfaces.named(name) else {
-        return blocked(None, no_interface(name.as_str()), DropReason::NoInterface);
-    };
-    if !link.up {
-        return blocked(Some(link.index), down(link), DropReason::InterfaceDown);
     }
-    if !link.carrier {
-        return blocked(Some(link.index), no_carrier(link), DropReason::NoCarrier);
+    let mut outcome = Outcome::default();
+    let links: Vec<&Link> = if output.local {
+        interfaces.loopback().into_iter().collect()
+    } else {
+        selected(&output.interfaces, interfaces, &mut outcome)
+    };
+    if links.is_empty() {
+        push(Action::Drop(DropReason::NoInterface));
     }
-    match interfaces.source_address(link.index) {
-        // Without an address of its own the kernel would send with another interface's.
-        None => {
-            let reason = format!("{name} has no IPv4 address");
-            blocked(Some(link.index), reason, DropReason::NoAddress)
+    for link in links {
+        resolved.interfaces.push(link.index);
+        match egress::on_link(&rule.input, output, link, interfaces) {
+            Ok(send) => {
+                push(Action::Send(send));
+                outcome.working += 1;
+            }
+            Err(Blocked { reason, drop }) => {
+                push(Action::Drop(drop));
+                outcome.trouble(reason);
+            }
         }
-        Some(source) => (
-            ResolvedOutput { interface: Some(link.index), reason: None, note: None },
-            send(Some(link.index), Some(IpAddr::V4(source))),
-        ),
     }
+    ResolvedOutput { reason: outcome.reason(), note: outcome.note(), ..resolved }
 }
 
-fn no_interface(name: &str) -> String {
-    format!("there is no interface {name}")
+/// The interfaces that the selectors select, by index; what selects none is a trouble.
+fn selected<'i>(
+    selectors: &[InterfaceSelector],
+    interfaces: &'i Interfaces,
+    outcome: &mut Outcome,
+) -> Vec<&'i Link> {
+    let mut links: BTreeMap<IfIndex, &Link> = BTreeMap::new();
+    for selector in selectors {
+        let before = links.len();
+        // One by one is what nearly all rules say, and a hash knows it.
+        if let Some(name) = selector.only_name() {
+            match interfaces.named(name) {
+                Some(link) => _ = links.insert(link.index, link),
+                None => outcome.trouble(format!("there is no interface {name}")),
+            }
+            continue;
+        }
+        links.extend(
+            interfaces
+                .all()
+                .filter(|link| selector.selects(link, interfaces.addresses(link.index)))
+                .map(|link| (link.index, link)),
+        );
+        if links.len() == before {
+            outcome.trouble(format!("there is no interface with {selector}"));
+        }
+    }
+    links.into_values().collect()
 }
 
-fn down(link: &Link) -> String {
+pub(super) fn down(link: &Link) -> String {
     format!("{0} is down (ip link set {0} up)", link.name)
 }
 
-fn no_carrier(link: &Link) -> String {
+pub(super) fn no_carrier(link: &Link) -> String {
     format!("{} has no carrier", link.name)
 }

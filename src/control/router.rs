@@ -4,14 +4,16 @@
 
 use super::event::{Event, Refusal, WorkerReport};
 use super::interfaces::Interfaces;
+use super::loops;
 use super::ports::{PortState, PortStep, Ports};
 use super::resolve::{PortKey, Resolution, resolve};
 use super::rules::Rules;
 use crate::fib::counters::{SlotCounters, WorkerCounters};
 use crate::fib::{Builder, Conflict, Fib, OutputSlot, RuleSlot};
-use crate::types::{IfIndex, LinkLayer, Membership, NetEvent, Origin, Rule, RuleId, Time};
+use crate::types::{
+    IfIndex, InputFilter, LinkLayer, Membership, NetEvent, Origin, Rule, RuleId, Time,
+};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,15 +33,15 @@ pub enum Output {
         key: PortKey,
         /// What stands before the IP header there.
         link_layer: LinkLayer,
-        /// The groups that the in-kernel filter lets through.
-        groups: BTreeSet<Ipv4Addr>,
+        /// What the in-kernel filter lets through.
+        filter: InputFilter,
     },
-    /// Let other groups through.
+    /// Let other frames through.
     SetFilter {
         /// Which port.
         port: u32,
-        /// All groups.
-        groups: BTreeSet<Ipv4Addr>,
+        /// All that is let through.
+        filter: InputFilter,
     },
     /// Close an input socket.
     ClosePort {
@@ -86,6 +88,8 @@ pub struct Router {
     pub(super) lost_slots: SlotCounters,
     pub(super) resolutions: BTreeMap<RuleId, Resolution>,
     pub(super) conflicts: BTreeSet<Conflict>,
+    /// Outputs that would feed themselves, with the rules that they feed.
+    pub(super) loops: BTreeMap<OutputSlot, RuleSlot>,
     pub(super) fib: Arc<Fib>,
     pub(super) memberships: BTreeSet<Membership>,
     pub(super) refused: BTreeMap<Membership, String>,
@@ -111,6 +115,7 @@ impl Router {
             lost_slots: SlotCounters::default(),
             resolutions: BTreeMap::new(),
             conflicts: BTreeSet::new(),
+            loops: BTreeMap::new(),
             fib: Arc::default(),
             memberships: BTreeSet::new(),
             refused: BTreeMap::new(),
@@ -261,27 +266,30 @@ impl Router {
         let mut builder = Builder::default();
         let mut memberships = BTreeSet::new();
         let mut iifs = BTreeSet::new();
+        let mut table = Vec::new();
         self.resolutions.clear();
         for entry in self.rules.by_precedence() {
             if !entry.rule.enabled {
                 continue;
             }
             let (resolution, resolved) = resolve(entry, &self.interfaces);
-            if let (Ok(input), Some(resolved)) = (&resolution.input, resolved) {
-                memberships.extend(input.membership);
-                iifs.insert(input.port.iif());
-                builder.rule(resolved);
-            }
+            memberships.extend(&resolution.input.memberships);
+            table.extend(resolved);
             self.resolutions.insert(entry.rule.id.clone(), resolution);
+        }
+        self.loops = loops::block(&mut table, &self.interfaces);
+        for resolved in table {
+            iifs.insert(resolved.iif);
+            builder.rule(resolved);
         }
         for iif in iifs {
             for net in self.interfaces.addresses(iif) {
                 builder.own_address(iif, net.addr());
             }
         }
-        let (fib, conflicts) = builder.build(self.fib.generation() + 1);
-        self.conflicts = conflicts;
-        self.publish(fib);
+        let compiled = builder.build(self.fib.generation() + 1);
+        self.conflicts = compiled.conflicts;
+        self.publish(compiled.fib);
         self.update_ports(now);
         if memberships != self.memberships {
             self.memberships = memberships;
@@ -311,10 +319,10 @@ impl Router {
     }
 
     fn update_ports(&mut self, now: Time) {
-        let mut wanted: BTreeMap<PortKey, BTreeSet<Ipv4Addr>> = BTreeMap::new();
+        let mut wanted: BTreeMap<PortKey, InputFilter> = BTreeMap::new();
         for resolution in self.resolutions.values() {
-            if let Ok(input) = &resolution.input {
-                wanted.entry(input.port).or_default().extend(input.group);
+            for (port, filter) in &resolution.input.ports {
+                wanted.entry(*port).or_default().merge(filter);
             }
         }
         let running: Vec<bool> = self.workers.iter().map(|worker| worker.running).collect();
@@ -327,8 +335,8 @@ impl Router {
             self.outputs.push_back(match step {
                 PortStep::Close(port) => Output::ClosePort { port },
                 PortStep::Filter(port) => {
-                    let groups = self.ports.by_id(port).map(|port| port.groups.clone());
-                    Output::SetFilter { port, groups: groups.unwrap_or_default() }
+                    let filter = self.ports.by_id(port).map(|port| port.filter.clone());
+                    Output::SetFilter { port, filter: filter.unwrap_or_default() }
                 }
                 PortStep::Open(port) => match self.open_step(port) {
                     Some(open) => open,
@@ -346,18 +354,22 @@ impl Router {
             worker: port.worker,
             key: port.key,
             link_layer: link.link_layer,
-            groups: port.groups.clone(),
+            filter: port.filter.clone(),
         })
     }
 
-    /// Why a rule's input port is not open; none where it is.
+    /// Why none of a rule's input ports is open; none where one is.
     pub(super) fn port_trouble(&self, resolution: &Resolution) -> Option<String> {
-        let input = resolution.input.as_ref().ok()?;
-        match &self.ports.get(&input.port)?.state {
-            PortState::Open => None,
-            PortState::Waiting => Some("input: its worker does not run".to_owned()),
-            PortState::Failed { reason, .. } => Some(format!("input: {reason}")),
+        let mut trouble = None;
+        for key in resolution.input.ports.keys() {
+            let text = match &self.ports.get(key)?.state {
+                PortState::Open => return None,
+                PortState::Waiting => "its worker does not run",
+                PortState::Failed { reason, .. } => reason,
+            };
+            trouble.get_or_insert_with(|| format!("input: {text}"));
         }
+        trouble
     }
 }
 

@@ -58,7 +58,7 @@ impl Rules {
     /// True where some output leaves its interface to the kernel's routing.
     pub(super) fn any_routed_output(&self) -> bool {
         let mut outputs = self.entries.values().flat_map(|entry| &entry.rule.outputs);
-        outputs.any(|output| output.interface.is_none())
+        outputs.any(|output| output.interfaces.is_empty() && !output.local)
     }
 
     /// All rules, those that win contradictions first: by priority, origin, then age.

@@ -6,13 +6,13 @@ use super::resolve::{PortKey, Resolution};
 use super::router::Router;
 use super::rules::Entry;
 use super::view::{
-    ClosedPorts, Drops, InterfaceStatus, MembershipStatus, Mroute, MrouteEntry, MrouteOutput,
-    OutputStatus, Pong, PortKind, PortStatus, RuleStatus, State, Stats, Traffic, WorkerStatus,
+    ClosedPorts, Drops, InterfaceStatus, OutputStatus, Pong, PortKind, PortStatus, RuleStatus,
+    State, Stats, Traffic, WorkerStatus,
 };
 use crate::fib::counters::{DropCounts, SlotCounters};
-use crate::fib::{ANY_PORT, ANY_SOURCE, Action, CopyOut, FlowKey, OutputSlot, RuleSlot};
-use crate::types::{Destination, DropReason, IfIndex, Output, Rule, Time, Ttl};
-use std::collections::HashMap;
+use crate::fib::{Conflict, OutputSlot, RuleSlot};
+use crate::types::{IfIndex, Rule, Time};
+use std::collections::{BTreeSet, HashMap};
 
 impl Router {
     /// Answers a question. `AddRule` and `RemoveRule` are changes and go through `handle`.
@@ -67,7 +67,7 @@ impl Router {
         sum
     }
 
-    fn slot_owners(&self) -> HashMap<RuleSlot, &Rule> {
+    pub(super) fn slot_owners(&self) -> HashMap<RuleSlot, &Rule> {
         self.rules.iter().map(|entry| (entry.slot, &entry.rule)).collect()
     }
 
@@ -85,6 +85,7 @@ impl Router {
             let input = resolution.input_trouble().or_else(|| self.port_trouble(resolution));
             input.or_else(|| outputs_trouble(&outputs))
         });
+        let note = resolution.and_then(Resolution::input_note);
         let state = match (entry.rule.enabled, &reason) {
             (false, _) => State::Disabled,
             (true, Some(_)) => State::Pending,
@@ -94,7 +95,7 @@ impl Router {
         RuleStatus {
             rule: entry.rule.clone(),
             state,
-            reason,
+            reason: reason.or(note),
             matched: Traffic { datagrams: matched.datagrams, bytes: matched.bytes },
             outputs,
         }
@@ -110,10 +111,12 @@ impl Router {
     ) -> OutputStatus {
         let slot = entry.outputs[at];
         let resolved = resolution.and_then(|resolution| resolution.outputs.get(at));
+        let (lost, partly) = self.contradiction(slot, owners);
         let reason = resolved
             .and_then(|output| output.reason.clone())
-            .or_else(|| self.contradiction(slot, owners));
-        let note = resolved.and_then(|output| output.note.clone());
+            .or_else(|| self.circle(slot, owners))
+            .or(lost);
+        let note = resolved.and_then(|output| output.note.clone()).or(partly);
         let counted = counters.outputs.get(slot.0 as usize).cloned().unwrap_or_default();
         OutputStatus {
             state: match (entry.rule.enabled, &reason) {
@@ -122,17 +125,40 @@ impl Router {
                 (true, None) => State::Active,
             },
             reason: reason.or(note),
-            interface: resolved.and_then(|output| output.interface),
+            interfaces: resolved.map(|output| output.interfaces.clone()).unwrap_or_default(),
             wanted: counted.wanted,
             sent: Traffic { datagrams: counted.sent, bytes: counted.bytes },
             drops: drops(&counted.drops),
         }
     }
 
-    fn contradiction(&self, slot: OutputSlot, owners: &HashMap<RuleSlot, &Rule>) -> Option<String> {
-        let conflict = self.conflicts.iter().find(|conflict| conflict.loser == slot)?;
-        let winner = owners.get(&conflict.winner)?.display_name();
-        Some(format!("{winner} sends the same copy rewritten differently and takes precedence"))
+    /// Who takes precedence over an output: for all of its packets, or for some.
+    fn contradiction(
+        &self,
+        slot: OutputSlot,
+        owners: &HashMap<RuleSlot, &Rule>,
+    ) -> (Option<String>, Option<String>) {
+        let first = Conflict { loser: slot, winner: RuleSlot(0), partial: false };
+        let conflict = self.conflicts.range(first..).next().filter(|c| c.loser == slot);
+        let Some((conflict, winner)) =
+            conflict.and_then(|conflict| Some((conflict, owners.get(&conflict.winner)?)))
+        else {
+            return (None, None);
+        };
+        let text = format!(
+            "{} sends the same copy rewritten differently and takes precedence",
+            winner.display_name()
+        );
+        match conflict.partial {
+            false => (Some(text), None),
+            true => (None, Some(format!("for some packets {text}"))),
+        }
+    }
+
+    /// The rule that an output would feed, and that leads back to it.
+    fn circle(&self, slot: OutputSlot, owners: &HashMap<RuleSlot, &Rule>) -> Option<String> {
+        let fed = owners.get(self.loops.get(&slot)?)?.display_name();
+        Some(format!("would loop: it feeds {fed}, which leads back here"))
     }
 
     fn stats(&self, now: Time) -> Stats {
@@ -214,21 +240,15 @@ impl Router {
     fn interface_statuses(&self) -> Vec<InterfaceStatus> {
         let mut input_of: HashMap<IfIndex, Vec<String>> = HashMap::new();
         let mut output_of: HashMap<IfIndex, Vec<String>> = HashMap::new();
-        for entry in self.rules.iter().filter(|entry| entry.rule.enabled) {
+        for entry in self.rules.iter() {
+            let Some(resolution) = self.resolutions.get(&entry.rule.id) else { continue };
             let name = entry.rule.display_name();
-            if let Some(link) = self.interfaces.named(&entry.rule.input.interface) {
-                input_of.entry(link.index).or_default().push(name.clone());
+            let iifs: BTreeSet<IfIndex> = resolution.input.ports.keys().map(PortKey::iif).collect();
+            for iif in iifs {
+                input_of.entry(iif).or_default().push(name.clone());
             }
-            let mut oifs: Vec<IfIndex> = entry
-                .rule
-                .outputs
-                .iter()
-                .filter_map(|output| output.interface.as_ref())
-                .filter_map(|name| self.interfaces.named(name))
-                .map(|link| link.index)
-                .collect();
-            oifs.sort_unstable();
-            oifs.dedup();
+            let oifs: BTreeSet<IfIndex> =
+                resolution.outputs.iter().flat_map(|output| output.interfaces.clone()).collect();
             for oif in oifs {
                 output_of.entry(oif).or_default().push(name.clone());
             }
@@ -244,77 +264,7 @@ impl Router {
             .collect()
     }
 
-    fn mroute(&self) -> Mroute {
-        let owners = self.slot_owners();
-        let asked: HashMap<OutputSlot, &Output> = self
-            .rules
-            .iter()
-            .flat_map(|entry| entry.outputs.iter().copied().zip(&entry.rule.outputs))
-            .collect();
-        Mroute {
-            generation: self.fib.generation(),
-            entries: self
-                .fib
-                .entries()
-                .into_iter()
-                .map(|(key, entry)| MrouteEntry {
-                    rules: entry
-                        .rules
-                        .iter()
-                        .filter_map(|slot| owners.get(slot))
-                        .map(|rule| rule.display_name())
-                        .collect(),
-                    outputs: entry
-                        .copies
-                        .iter()
-                        .map(|copy| self.mroute_output(copy, &asked))
-                        .collect(),
-                    ..self.mroute_key(&key)
-                })
-                .collect(),
-            memberships: self
-                .memberships
-                .iter()
-                .map(|m| {
-                    let reason = self.refused.get(m).cloned();
-                    MembershipStatus {
-                        index: m.index,
-                        interface: self.name_of(m.index),
-                        group: m.group,
-                        source: m.source,
-                        joined: reason.is_none(),
-                        reason,
-                    }
-                })
-                .collect(),
-        }
-    }
-
-    fn mroute_key(&self, key: &FlowKey) -> MrouteEntry {
-        MrouteEntry {
-            interface: self.name_of(key.iif),
-            source: (key.source != ANY_SOURCE).then_some(key.source),
-            group: key.destination,
-            port: (key.port != ANY_PORT).then_some(key.port),
-            rules: Vec::new(),
-            outputs: Vec::new(),
-        }
-    }
-
-    fn mroute_output(&self, copy: &CopyOut, asked: &HashMap<OutputSlot, &Output>) -> MrouteOutput {
-        match copy.action {
-            Action::Send(send) => MrouteOutput {
-                interface: send.oif.map(|oif| self.name_of(oif)),
-                destination: send.destination,
-                port: send.port,
-                ttl: send.ttl.to_string(),
-                blocked: None,
-            },
-            Action::Drop(reason) => blocked_output(asked.get(&copy.slot).copied(), reason),
-        }
-    }
-
-    fn name_of(&self, index: IfIndex) -> String {
+    pub(super) fn name_of(&self, index: IfIndex) -> String {
         self.interfaces
             .get(index)
             .map_or_else(|| format!("if{index}"), |link| link.name.to_string())
@@ -333,19 +283,4 @@ fn outputs_trouble(outputs: &[OutputStatus]) -> Option<String> {
     let first = outputs.first()?.reason.as_deref().unwrap_or_default();
     let which = if outputs.len() == 1 { "output" } else { "every output; the first" };
     Some(format!("{which}: {first}"))
-}
-
-/// An output that cannot send now, as the rule asks for it.
-fn blocked_output(asked: Option<&Output>, reason: DropReason) -> MrouteOutput {
-    let interface = asked.and_then(|output| output.interface.as_ref());
-    MrouteOutput {
-        interface: interface.map(ToString::to_string),
-        destination: asked.and_then(|output| match output.destination {
-            Destination::Address(address) => Some(address),
-            Destination::Unchanged => None,
-        }),
-        port: asked.and_then(|output| output.port).map(|port| port.get()),
-        ttl: asked.map_or_else(|| Ttl::default().to_string(), |output| output.ttl.to_string()),
-        blocked: Some(reason),
-    }
 }

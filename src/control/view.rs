@@ -38,8 +38,8 @@ pub struct OutputStatus {
     pub state: State,
     /// Why it is pending; where it is active, what may be wrong.
     pub reason: Option<String>,
-    /// The interface it resolved to; none while pending or where routing decides.
-    pub interface: Option<IfIndex>,
+    /// The interfaces it resolved to; empty where there are none or routing decides.
+    pub interfaces: Vec<IfIndex>,
     /// Copies that should have been sent.
     pub wanted: u64,
     /// Copies that the kernel took.
@@ -56,7 +56,7 @@ pub struct RuleStatus {
     pub rule: Rule,
     /// Active where the input is bound and one output at least can send.
     pub state: State,
-    /// Why it is pending.
+    /// Why it is pending, or what does not work of it.
     pub reason: Option<String>,
     /// Datagrams that matched.
     pub matched: Traffic,
@@ -181,12 +181,18 @@ pub struct MembershipStatus {
 pub struct MrouteOutput {
     /// The outgoing interface; none where routing decides.
     pub interface: Option<String>,
-    /// Where the copy goes; none = unchanged.
-    pub destination: Option<IpAddr>,
+    /// Where the copy goes: an address, or a prefix that the last bits of the packet's destination
+    /// are put behind; none = unchanged.
+    pub destination: Option<String>,
     /// Its UDP port; none = unchanged.
     pub port: Option<u16>,
     /// "16", "decrement" or "keep".
     pub ttl: String,
+    /// Its DSCP; none = unchanged.
+    pub dscp: Option<u8>,
+    /// The source address that receivers see, with a port where that is fixed; "keep" = the
+    /// packet's own; none = the kernel chooses.
+    pub source: Option<String>,
     /// Why copies are dropped here now.
     pub blocked: Option<DropReason>,
 }
@@ -197,12 +203,16 @@ pub struct MrouteOutput {
 pub struct MrouteEntry {
     /// The incoming interface.
     pub interface: String,
-    /// None = every source.
-    pub source: Option<IpAddr>,
-    /// The group, or a unicast address of ours.
-    pub group: IpAddr,
-    /// None = every port.
-    pub port: Option<u16>,
+    /// The VLAN, or "other" for all that have no entries of their own; none = untagged.
+    pub vlan: Option<String>,
+    /// Address or prefix; none = every source that has no entry of its own.
+    pub source: Option<String>,
+    /// The group or prefix of groups, a broadcast address, or a unicast address of ours.
+    pub group: String,
+    /// A UDP port or a range; none = every port.
+    pub port: Option<String>,
+    /// True: for protocols other than UDP.
+    pub other_protocols: bool,
     /// Rules behind it.
     pub rules: Vec<String>,
     /// Its outputs.

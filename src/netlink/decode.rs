@@ -5,9 +5,10 @@
 //! understand, and an interface that a driver's odd attribute makes invisible cannot be relayed.
 
 use super::attributes::{
-    IFA_ADDRESS, IFA_LOCAL, IFLA_ADDRESS, IFLA_ALT_IFNAME, IFLA_IFNAME, IFLA_INFO_KIND,
-    IFLA_LINKINFO, IFLA_MTU, IFLA_PROP_LIST, RTA_DST, RTA_GATEWAY, RTA_MULTIPATH, RTA_OIF,
-    RTA_PREFSRC, RTA_PRIORITY, RTA_TABLE, RTA_VIA, address, attributes, number, text, via,
+    IFA_ADDRESS, IFA_LOCAL, IFLA_ADDRESS, IFLA_ALT_IFNAME, IFLA_IFNAME, IFLA_INFO_KIND, IFLA_LINK,
+    IFLA_LINK_NETNSID, IFLA_LINKINFO, IFLA_MTU, IFLA_PROP_LIST, RTA_DST, RTA_GATEWAY,
+    RTA_MULTIPATH, RTA_OIF, RTA_PREFSRC, RTA_PRIORITY, RTA_TABLE, RTA_VIA, address, attributes,
+    number, text, via,
 };
 use crate::types::{Address, IfIndex, IfName, Link, LinkLayer, NetEvent, Route};
 use ipnet::IpNet;
@@ -95,12 +96,16 @@ fn link(payload: &[u8]) -> Option<NetEvent> {
     let mut mtu = 0;
     let mut kind = String::new();
     let mut mac = None;
+    let mut peer = None;
+    let mut peer_is_elsewhere = false;
     for attribute in attributes(payload.get(LINK_HEADER_LEN..)?) {
         let value = attribute.value();
         match attribute.kind() {
             IFLA_IFNAME => name = Some(text(value)),
             IFLA_MTU => mtu = number(value).unwrap_or(0),
             IFLA_ADDRESS => mac = value.try_into().ok(),
+            IFLA_LINK => peer = number(value).filter(|&index| index != 0).map(IfIndex),
+            IFLA_LINK_NETNSID => peer_is_elsewhere = true,
             IFLA_LINKINFO => kind = nested_text(value, IFLA_INFO_KIND).next().unwrap_or_default(),
             IFLA_PROP_LIST => {
                 alt_names = nested_text(value, IFLA_ALT_IFNAME).take(MAX_ALT_NAMES).collect();
@@ -115,6 +120,8 @@ fn link(payload: &[u8]) -> Option<NetEvent> {
         // A name that is not UTF-8: no rule can mean this interface (any more).
         return Some(NetEvent::LinkGone(index));
     };
+    // Of other kinds IFLA_LINK names the lower device.
+    let peer = peer.filter(|_| kind == "veth" && !peer_is_elsewhere);
     Some(NetEvent::Link(Link {
         index,
         name,
@@ -126,6 +133,7 @@ fn link(payload: &[u8]) -> Option<NetEvent> {
         kind,
         link_layer: link_layer(header.link_layer_type),
         mac,
+        peer,
     }))
 }
 

@@ -37,6 +37,22 @@ fn decoded_link(message: &LinkMessage) -> Link {
 }
 
 #[test]
+fn a_veth_in_the_same_namespace_has_a_peer() {
+    let peer = |extra: &[LinkAttribute], kind| {
+        let mut message = veth();
+        message.attributes.extend_from_slice(extra);
+        message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind)]));
+        decoded_link(&message).peer
+    };
+    let to_9 = LinkAttribute::Link(9);
+    assert_eq!(peer(std::slice::from_ref(&to_9), InfoKind::Veth), Some(IfIndex(9)));
+    let elsewhere = LinkAttribute::LinkNetNsId(0);
+    assert_eq!(peer(&[to_9.clone(), elsewhere], InfoKind::Veth), None);
+    assert_eq!(peer(&[LinkAttribute::Link(0)], InfoKind::Veth), None);
+    assert_eq!(peer(&[to_9], InfoKind::Vlan), None, "its lower device");
+}
+
+#[test]
 fn a_link_with_everything() {
     let expected = Link {
         index: IfIndex(7),
@@ -49,6 +65,7 @@ fn a_link_with_everything() {
         kind: "veth".into(),
         link_layer: LinkLayer::Ethernet,
         mac: Some([2, 0, 0, 0, 0, 9]),
+        peer: None,
     };
     assert_eq!(decoded_link(&veth()), expected);
     let mut message = veth();

@@ -76,7 +76,7 @@ fn the_same_copy_is_no_contradiction() {
 fn other_targets_are_other_copies() {
     let mut core = Core::new();
     core.add(ttl("r", 1));
-    core.add(with(ttl("s", 2), |r| r.outputs[0].interface = Some(name("c"))));
+    core.add(with(ttl("s", 2), |r| r.outputs[0].interfaces = on("c")));
     core.add(with(ttl("t", 3), |r| r.outputs[0].port = "6000".parse().ok()));
     core.add(with(ttl("u", 4), |r| {
         r.outputs[0].destination = Destination::Address(ip("239.9.9.9"));

@@ -173,7 +173,7 @@ fn a_new_port_avoids_a_dead_worker_and_waits_where_there_is_no_other() {
     assert_eq!(asked[1], "open 0 packet 1 at 1: 239.1.1.1");
     core.tell(died(1));
     let second = with(rule("s"), |r| {
-        r.input.interface = name("b");
+        r.input.interfaces = on("b");
         r.outputs = vec![output("c")];
     });
     let asked = core.add(second);

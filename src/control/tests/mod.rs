@@ -1,11 +1,14 @@
 //! The core on virtual time: what goes in, what comes out, in which order.
 
 mod contradictions;
+mod egress;
 mod failures;
+mod loops;
 mod outputs;
 mod ownership;
 mod pending;
 mod properties;
+mod selectors;
 mod views;
 mod world;
 
@@ -13,8 +16,10 @@ use super::*;
 use crate::control::event::{Refusal, Reply, Request};
 use crate::control::view::{RuleStatus, State};
 use crate::types::{
-    Address, Destination, IfName, Input, Link, NetSnapshot, Output as RuleOutput, Route, Ttl,
+    Address, Destination, IfName, Input, InterfaceSelector, Join, Link, NetSnapshot,
+    Output as RuleOutput, PortRange, Protocol, Route, SourceFilter, Ttl, VlanFilter,
 };
+use ipnet::IpNet;
 use std::net::IpAddr;
 
 /// A core and the time.
@@ -100,10 +105,10 @@ impl Core {
 
 fn short(output: &Output) -> String {
     match output {
-        Output::OpenPort { port, worker, key, groups, .. } => {
-            format!("open {port} {} at {worker}: {}", key_text(key), list(groups))
+        Output::OpenPort { port, worker, key, filter, .. } => {
+            format!("open {port} {} at {worker}: {}", key_text(key), list(filter))
         }
-        Output::SetFilter { port, groups } => format!("filter {port}: {}", list(groups)),
+        Output::SetFilter { port, filter } => format!("filter {port}: {}", list(filter)),
         Output::ClosePort { port } => format!("close {port}"),
         Output::Publish { fib, .. } => format!("publish {}", fib.generation()),
         Output::Memberships(wanted) => {
@@ -124,8 +129,8 @@ fn key_text(key: &PortKey) -> String {
     }
 }
 
-fn list(groups: &BTreeSet<Ipv4Addr>) -> String {
-    groups.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+fn list(filter: &InputFilter) -> String {
+    filter.destinations.iter().map(|net| net.addr().to_string()).collect::<Vec<_>>().join(" ")
 }
 
 fn ready(worker: u32) -> Event {
@@ -144,6 +149,20 @@ fn ip(text: &str) -> IpAddr {
     text.parse().expect("address")
 }
 
+/// One interface by its name.
+fn on(interface: &str) -> Vec<InterfaceSelector> {
+    vec![InterfaceSelector::named(name(interface))]
+}
+
+/// One address, or a prefix.
+fn net(text: &str) -> Vec<IpNet> {
+    vec![text.parse().unwrap_or_else(|_| ip(text).into())]
+}
+
+fn ports(port: Option<&str>) -> Vec<PortRange> {
+    port.map(|port| PortRange::one(port.parse().expect("a port"))).into_iter().collect()
+}
+
 fn link(index: u32, text: &str) -> Link {
     Link {
         index: IfIndex(index),
@@ -156,6 +175,7 @@ fn link(index: u32, text: &str) -> Link {
         kind: "veth".to_owned(),
         link_layer: LinkLayer::Ethernet,
         mac: None,
+        peer: None,
     }
 }
 
@@ -198,23 +218,21 @@ fn rule(id: &str) -> Rule {
         enabled: true,
         priority: 100,
         input: Input {
-            interface: name("a"),
-            destination: ip("239.1.1.1"),
-            port: "5000".parse().ok(),
-            source: None,
+            interfaces: on("a"),
+            groups: net("239.1.1.1"),
+            ports: ports(Some("5000")),
+            sources: SourceFilter::default(),
+            protocol: Protocol::Udp,
+            join: Join::Always,
+            link_local: false,
+            vlan: VlanFilter::Untagged,
         },
         outputs: vec![output("b")],
     }
 }
 
 fn output(interface: &str) -> RuleOutput {
-    RuleOutput {
-        name: None,
-        interface: Some(name(interface)),
-        destination: Destination::Unchanged,
-        port: None,
-        ttl: Ttl::default(),
-    }
+    RuleOutput::unchanged(on(interface))
 }
 
 /// A rule with something changed.

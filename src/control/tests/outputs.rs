@@ -12,8 +12,8 @@ fn the_table_goes_out_before_the_port_opens_and_memberships_last() {
     core.acknowledge();
     // A second group on the same interface: the filter widens.
     let second = with(rule("s"), |r| {
-        r.input.destination = ip("239.1.1.2");
-        r.input.source = Some(ip("10.0.1.9"));
+        r.input.groups = net("239.1.1.2");
+        r.input.sources.include = net("10.0.1.9");
     });
     assert_eq!(
         core.add(second),
@@ -21,7 +21,7 @@ fn the_table_goes_out_before_the_port_opens_and_memberships_last() {
     );
     core.acknowledge();
     // The same group again: nobody needs to be asked for anything but the table.
-    assert_eq!(core.add(with(rule("t"), |r| r.input.port = None)), ["publish 3"]);
+    assert_eq!(core.add(with(rule("t"), |r| r.input.ports.clear())), ["publish 3"]);
     core.acknowledge();
     assert_eq!(
         core.step(Event::RemoveRule("s".to_owned())),
@@ -37,7 +37,7 @@ fn the_table_goes_out_before_the_port_opens_and_memberships_last() {
 fn a_source_of_its_own_is_a_membership_of_its_own() {
     let mut core = Core::new();
     for (id, source) in [("r", "10.0.1.8"), ("s", "10.0.1.9")] {
-        core.add(with(rule(id), |r| r.input.source = Some(ip(source))));
+        core.add(with(rule(id), |r| r.input.sources.include = net(source)));
     }
     let member =
         |source| Membership { index: IfIndex(1), group: ip("239.1.1.1"), source: Some(ip(source)) };
@@ -47,7 +47,7 @@ fn a_source_of_its_own_is_a_membership_of_its_own() {
 #[test]
 fn a_unicast_input_is_a_bound_socket_without_membership() {
     let mut core = Core::new();
-    let asked = core.add(with(rule("r"), |r| r.input.destination = ip("10.0.1.1")));
+    let asked = core.add(with(rule("r"), |r| r.input.groups = net("10.0.1.1")));
     assert_eq!(asked, ["publish 1", "open 0 udp 1 10.0.1.1:5000 at 0: "]);
 }
 
@@ -180,7 +180,7 @@ fn many_events_cost_one_table() {
     let mut core = Core::new();
     for n in 0..50u8 {
         core.tell(Event::AddRule(with(rule(&format!("r{n}")), |r| {
-            r.input.destination = Ipv4Addr::new(239, 1, 2, n).into();
+            r.input.groups = net(&format!("239.1.2.{n}"));
         })));
     }
     let asked = core.settle();
@@ -194,7 +194,7 @@ fn ports_are_spread_over_workers() {
     let mut core = Core::with_workers(2);
     for (id, interface) in [("r", "a"), ("s", "b"), ("t", "c")] {
         core.add(with(rule(id), |r| {
-            r.input.interface = name(interface);
+            r.input.interfaces = on(interface);
             r.outputs = vec![output(if interface == "a" { "b" } else { "a" })];
         }));
     }

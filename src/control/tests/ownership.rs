@@ -17,7 +17,7 @@ fn resets(core: &mut Core) -> (Vec<RuleSlot>, Vec<OutputSlot>) {
 }
 
 fn group(id: &str, last: u8) -> Rule {
-    with(rule(id), |r| r.input.destination = Ipv4Addr::new(239, 1, 1, last).into())
+    with(rule(id), |r| r.input.groups = net(&format!("239.1.1.{last}")))
 }
 
 #[test]

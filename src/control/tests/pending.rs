@@ -1,7 +1,7 @@
 //! Every reason for which a rule waits, what is compiled meanwhile, and that it ends.
 
 use super::*;
-use crate::fib::Action;
+use crate::fib::{Action, Egress, Send};
 use crate::types::DropReason;
 
 /// What the table does with the copies of the only entry; none where there is no entry.
@@ -29,9 +29,7 @@ struct Row {
 /// The input cannot be bound, or nothing comes in.
 fn inputs() -> Vec<Row> {
     let a = || NetEvent::Link(link(1, "a"));
-    let unicast = |destination: &str| {
-        with(rule("r"), |r| r.input.destination = destination.parse().expect("address"))
-    };
+    let unicast = |destination: &str| with(rule("r"), |r| r.input.groups = net(destination));
     let row = |change, heal, reason| Row {
         change: vec![change],
         heal,
@@ -200,7 +198,7 @@ fn disabled_is_neither_active_nor_pending() {
 #[test]
 fn ipv6_waits_with_a_word() {
     let mut core = Core::new();
-    core.add(with(rule("r"), |r| r.input.destination = ip("ff3e::1")));
+    core.add(with(rule("r"), |r| r.input.groups = net("ff3e::1")));
     let reason = "input: IPv6 is not forwarded yet".to_owned();
     assert_eq!(core.state("r"), (State::Pending, Some(reason)));
 }
@@ -210,7 +208,7 @@ fn ipv6_waits_with_a_word() {
 fn an_output_without_a_known_route_is_tried() {
     let mut core = Core::new();
     core.add(with(rule("r"), |r| {
-        r.outputs[0].interface = None;
+        r.outputs[0].interfaces.clear();
         r.outputs[0].destination = Destination::Address(ip("192.0.2.1"));
     }));
     let output = |core: &Core| core.status("r").outputs[0].clone();
@@ -229,7 +227,7 @@ fn an_output_without_a_known_route_is_tried() {
 #[test]
 fn names_decide_not_numbers() {
     let mut core = Core::new();
-    core.add(with(rule("r"), |r| r.input.interface = name("cam0")));
+    core.add(with(rule("r"), |r| r.input.interfaces = on("cam0")));
     assert_eq!(core.state("r").0, State::Pending);
     // Renamed to what the rule names.
     core.net(NetEvent::Link(link(1, "cam0")));
@@ -250,8 +248,8 @@ fn the_first_address_that_is_not_link_local_is_the_source() {
     let mut core = Core::new();
     core.add(rule("r"));
     let source = |core: &Core| match core.router.fib.entries()[0].1.copies[0].action {
-        Action::Send(send) => send.source,
-        Action::Drop(_) => None,
+        Action::Send(Send { egress: Egress::Socket { source, .. }, .. }) => source,
+        _ => None,
     };
     assert_eq!(source(&core), Some(ip("10.0.2.1")));
     core.net(NetEvent::Address(address(2, "10.0.2.2/24")));

@@ -3,7 +3,7 @@
 
 use super::world::World;
 use super::*;
-use crate::fib::{Action, FlowKey};
+use crate::fib::{Action, FlowSet};
 use proptest::prelude::*;
 use proptest::sample::select;
 use std::collections::HashMap;
@@ -50,11 +50,9 @@ fn any_output() -> impl Strategy<Value = RuleOutput> {
             at
         };
         RuleOutput {
-            name: None,
-            interface: to.map(name),
             destination: at.map_or(Destination::Unchanged, |a| Destination::Address(ip(a))),
-            port: None,
             ttl,
+            ..RuleOutput::unchanged(to.map(on).unwrap_or_default())
         }
     })
 }
@@ -62,27 +60,71 @@ fn any_output() -> impl Strategy<Value = RuleOutput> {
 fn any_rule() -> impl Strategy<Value = Rule> {
     let id = (0u8..7).prop_map(|n| format!("r{n}"));
     let called = proptest::option::weighted(0.2, select(vec!["x", "y"]));
-    let destination =
-        select(vec!["239.1.1.1", "239.1.1.1", "239.1.1.2", "10.0.1.1", "10.0.2.1", "10.7.1.7"]);
+    let destination = select(vec![
+        "239.1.1.1",
+        "239.1.1.1",
+        "239.1.1.2",
+        "239.1.1.0/30",
+        "10.0.1.1",
+        "10.0.2.1",
+        "10.7.1.7",
+        "10.0.1.255",
+        "255.255.255.255",
+    ]);
     let from = proptest::option::weighted(0.3, select(vec!["10.0.1.9", "10.0.1.8"]));
     let port = proptest::option::weighted(0.6, select(vec!["5000", "5001"]));
     let outputs = proptest::collection::vec(any_output(), 1..4);
     let settings = (proptest::bool::weighted(0.85), 99u16..102);
-    (id, called, any_name(), destination, from, port, outputs, settings).prop_map(
-        |(id, called, on, destination, from, port, outputs, (enabled, priority))| Rule {
-            name: called.map(str::to_owned),
-            enabled,
-            priority,
-            input: Input {
-                interface: name(on),
-                destination: ip(destination),
-                port: port.and_then(|port| port.parse().ok()),
-                source: from.map(ip),
-            },
-            outputs,
-            ..rule(&id)
+    let more = (any_vlan(), proptest::bool::weighted(0.8), any_exclude());
+    (id, called, any_interfaces(), destination, from, port, outputs, settings, more).prop_map(
+        |(id, called, interfaces, destination, from, port, outputs, settings, more)| {
+            let ((enabled, priority), (vlan, joins, without)) = (settings, more);
+            Rule {
+                name: called.map(str::to_owned),
+                enabled,
+                priority,
+                input: Input {
+                    interfaces,
+                    groups: net(destination),
+                    ports: ports(port),
+                    sources: SourceFilter {
+                        include: from.map(net).unwrap_or_default(),
+                        exclude: without.map(net).unwrap_or_default(),
+                    },
+                    vlan,
+                    join: if joins { Join::Always } else { Join::Never },
+                    ..rule(&id).input
+                },
+                outputs,
+                ..rule(&id)
+            }
         },
     )
+}
+
+fn any_interfaces() -> impl Strategy<Value = Vec<InterfaceSelector>> {
+    let glob = |text: &str| InterfaceSelector {
+        name_glob: text.to_owned().try_into().ok(),
+        ..InterfaceSelector::default()
+    };
+    prop_oneof![
+        6 => any_name().prop_map(on),
+        1 => Just([on("a"), on("b")].concat()),
+        1 => Just(vec![glob("?")]),
+        1 => Just(vec![glob("[ab]"), InterfaceSelector { cidr: "10.0.2.0/24".parse().ok(), ..glob("*") }]),
+    ]
+}
+
+fn any_vlan() -> impl Strategy<Value = VlanFilter> {
+    prop_oneof![
+        5 => Just(VlanFilter::Untagged),
+        1 => Just(VlanFilter::Id(310)),
+        1 => Just(VlanFilter::Any),
+    ]
+}
+
+fn any_exclude() -> impl Strategy<Value = Option<&'static str>> {
+    proptest::option::weighted(0.1, select(vec!["10.0.1.9", "10.0.1.8/31"]))
 }
 
 fn any_op() -> impl Strategy<Value = Op> {
@@ -224,7 +266,7 @@ fn fresh(world: &World) -> Core {
 type Place = (String, usize);
 
 /// A key, the rules behind it and its copies.
-type EntryMeaning = (FlowKey, Vec<String>, Vec<(Place, Action)>);
+type EntryMeaning = (FlowSet, Vec<String>, Vec<(Place, Action)>);
 
 fn places(router: &Router) -> (HashMap<RuleSlot, String>, HashMap<OutputSlot, Place>) {
     let (mut rules, mut outputs) = (HashMap::new(), HashMap::new());
@@ -267,10 +309,10 @@ fn meaning(router: &Router, fib: &Fib, world: &World) -> impl Debug + PartialEq 
 
 fn check(world: &World) {
     let mut fresh = fresh(world);
-    let mut wanted: BTreeMap<PortKey, BTreeSet<Ipv4Addr>> = BTreeMap::new();
+    let mut wanted: BTreeMap<PortKey, InputFilter> = BTreeMap::new();
     for output in fresh.settle() {
-        if let Output::OpenPort { key, groups, .. } = output {
-            wanted.insert(key, groups);
+        if let Output::OpenPort { key, filter, .. } = output {
+            wanted.insert(key, filter);
         }
     }
     let router = &world.core.router;

@@ -35,7 +35,7 @@ fn the_daemon_says_who_it_is() {
 #[test]
 fn counters_are_sums_over_workers_by_rule_and_output() {
     let mut core = Core::with_workers(2);
-    core.add(with(rule("other"), |r| r.input.destination = ip("239.1.1.2")));
+    core.add(with(rule("other"), |r| r.input.groups = net("239.1.1.2")));
     core.add(with(rule("r"), |r| r.outputs.push(output("c"))));
     core.acknowledge();
     let (rule_slot, outputs) = core.slots("r");
@@ -56,7 +56,7 @@ fn counters_are_sums_over_workers_by_rule_and_output() {
     let second = &status.outputs[1];
     assert_eq!((second.wanted, second.sent.datagrams, second.sent.bytes), (7, 5, 14));
     assert_eq!(second.drops, [(DropReason::SendBufferFull, 2)].into());
-    assert_eq!((second.interface, status.outputs[0].wanted), (Some(IfIndex(3)), 0));
+    assert_eq!((second.interfaces.clone(), status.outputs[0].wanted), (vec![IfIndex(3)], 0));
     assert_eq!(core.status("other").matched.datagrams, 0);
     let workers = stats(&core).workers;
     assert_eq!(workers.iter().map(|w| (w.turns, w.sends)).collect::<Vec<_>>(), [(3, 6), (4, 8)]);
@@ -84,7 +84,7 @@ fn rules_are_listed_by_origin_then_age() {
 fn ports_show_what_the_kernel_and_the_worker_counted() {
     let mut core = Core::new();
     core.add(rule("packet"));
-    core.add(with(rule("udp"), |r| r.input.destination = ip("10.0.1.1")));
+    core.add(with(rule("udp"), |r| r.input.groups = net("10.0.1.1")));
     let counters = |n| PortCounters { frames: n, datagrams: n, ..PortCounters::default() };
     let ports = vec![(0, counters(8)), (1, counters(5))];
     core.tell(Event::Report(Box::new(WorkerReport { ports, ..WorkerReport::default() })));
@@ -126,38 +126,53 @@ fn with_port(interface: &str, port: &str) -> RuleOutput {
 fn the_forwarding_state_is_shown_as_it_is_compiled() {
     let mut core = Core::new();
     core.add(with(rule("r"), |r| {
-        r.input.source = Some(ip("10.0.1.9"));
+        r.input.sources.include = net("10.0.1.9");
         r.outputs = vec![with_port("b", "6000"), output("x")];
         r.outputs[1].ttl = Ttl::Keep;
         r.outputs[1].destination = Destination::Address(ip("239.9.9.9"));
     }));
-    core.add(with(rule("every"), |r| r.input.port = None));
+    core.add(with(rule("every"), |r| r.input.ports.clear()));
     let shown = mroute(&core);
     assert_eq!(shown.generation, 2);
     let keys: Vec<_> = shown
         .entries
         .iter()
-        .map(|e| (e.interface.as_str(), e.group, e.source, e.port, e.rules.join(" ")))
+        .map(|e| {
+            (
+                e.interface.as_str(),
+                e.group.as_str(),
+                e.source.as_deref(),
+                e.port.as_deref(),
+                e.rules.join(" "),
+            )
+        })
         .collect();
-    let (group, source) = (ip("239.1.1.1"), Some(ip("10.0.1.9")));
+    let every = || "runtime/every".to_owned();
+    let (group, source) = ("239.1.1.1", Some("10.0.1.9"));
+    // "every" keeps the port, and for packets to 6000 that is the other rule's copy: a set of its own.
     assert_eq!(
         keys,
         [
-            ("a", group, source, Some(5000), "runtime/r runtime/every".to_owned()),
-            ("a", group, None, None, "runtime/every".to_owned()),
+            ("a", group, None, None, every()),
+            ("a", group, source, Some("0-4999"), every()),
+            ("a", group, source, Some("5000"), "runtime/r runtime/every".to_owned()),
+            ("a", group, source, Some("5001-5999"), every()),
+            ("a", group, source, Some("6000"), every()),
+            ("a", group, source, Some("6001-65535"), every()),
         ]
     );
-    let outputs = &shown.entries[0].outputs;
+    let outputs = &shown.entries[2].outputs;
     assert_eq!(outputs.len(), 3);
     assert_eq!((outputs[0].interface.as_deref(), outputs[0].port), (Some("b"), Some(6000)));
     assert_eq!((outputs[0].ttl.as_str(), outputs[0].blocked), ("16", None));
+    assert_eq!((outputs[0].source.as_deref(), outputs[0].dscp), (Some("10.0.2.1"), None));
     assert_eq!(outputs[1].interface.as_deref(), Some("x"));
-    assert_eq!(outputs[1].destination, Some(ip("239.9.9.9")));
+    assert_eq!(outputs[1].destination.as_deref(), Some("239.9.9.9"));
     assert_eq!(outputs[1].blocked, Some(DropReason::NoInterface));
     assert_eq!(outputs[1].ttl, "keep");
     let members: Vec<_> =
         shown.memberships.iter().map(|m| (m.interface.as_str(), m.source, m.joined)).collect();
-    assert_eq!(members, [("a", None, true), ("a", source, true)]);
+    assert_eq!(members, [("a", None, true), ("a", Some(ip("10.0.1.9")), true)]);
 }
 
 #[test]

@@ -14,7 +14,7 @@ pub(super) struct World {
     next_link: u32,
     pub(super) dead: BTreeSet<u32>,
     /// From the stream of outputs: open ports, and those that have failed since.
-    pub(super) open: BTreeMap<u32, (u32, PortKey, BTreeSet<Ipv4Addr>)>,
+    pub(super) open: BTreeMap<u32, (u32, PortKey, InputFilter)>,
     pub(super) failed: BTreeMap<u32, (u32, PortKey)>,
     used_ports: BTreeSet<u32>,
     pub(super) closing: BTreeSet<u32>,
@@ -145,8 +145,8 @@ impl World {
             if owner == worker {
                 self.failed.insert(port, (owner, key));
             } else {
-                let groups = self.core.router.ports.by_id(port).map(|port| port.groups.clone());
-                self.open.insert(port, (owner, key, groups.unwrap_or_default()));
+                let filter = self.core.router.ports.by_id(port).map(|port| port.filter.clone());
+                self.open.insert(port, (owner, key, filter.unwrap_or_default()));
             }
         }
         self.core.tell(died(worker));
@@ -171,19 +171,19 @@ impl World {
                     self.fib = fib;
                     published = true;
                 }
-                Output::OpenPort { port, worker, key, groups, .. } => {
+                Output::OpenPort { port, worker, key, filter, .. } => {
                     opened = true;
                     assert!(self.used_ports.insert(port), "port {port} twice");
                     assert!(!self.dead.contains(&worker), "port {port} for a dead worker");
                     assert!(self.links.contains_key(&key.iif().0));
                     assert!(self.open.values().all(|(_, other, _)| *other != key));
                     self.failed.retain(|_, (_, other)| *other != key);
-                    self.open.insert(port, (worker, key, groups));
+                    self.open.insert(port, (worker, key, filter));
                 }
-                Output::SetFilter { port, groups } => {
+                Output::SetFilter { port, filter } => {
                     let entry = self.open.get_mut(&port).expect("filter of an open port");
-                    assert_ne!(entry.2, groups, "a filter that changes nothing");
-                    entry.2 = groups;
+                    assert_ne!(entry.2, filter, "a filter that changes nothing");
+                    entry.2 = filter;
                 }
                 Output::ClosePort { port } => {
                     // It may have failed between the decision to close it and now.
