@@ -23,7 +23,7 @@ mod row;
 pub(crate) use living::{appearing, local, never_joined};
 
 use crate::lab::{
-    Frame, Injector, Lab, Line, Namespace, Relay, SOON, Tap, drops, port, rule, sent, wait_for,
+    Frame, Injector, Lab, Line, Namespace, Relay, SOON, Tap, drops, port, rule, sent,
 };
 use row::{Egress, Expected, OUTS, Out, Row};
 use serde_json::Value;

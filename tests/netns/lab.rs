@@ -22,7 +22,7 @@ pub(crate) use process::Process;
 pub(crate) use relay::{Relay, drops, output, port, rule, sent, state, wanted};
 pub(crate) use sockets::{AddressWatch, Steady, first_datagram, gets_through, listen, sender};
 pub(crate) use tap::Tap;
-pub(crate) use traffic::{Receive, Receiver, Report, Send};
+pub(crate) use traffic::{Receive, Report, Send};
 pub(crate) use wait::wait_for;
 pub(crate) use witness::Witness;
 

@@ -42,6 +42,7 @@ type Scenario = fn(&Lab);
 const SCENARIOS: &[(&str, Scenario)] = &[
     ("leaves_nothing::a_killed_run_leaves_nothing_behind", leaves_nothing::a_killed_run),
     ("instruments::they_measure_what_they_say", instruments::measure),
+    ("instruments::frames_taps_and_counters_agree_with_the_kernel", instruments::wire),
     ("instruments::the_generator_sees_what_was_sent", instruments::generator),
     ("kernel_drop::the_kernel_drops_an_unroutable_source", kernel_drop::unroutable_source),
     ("forward::one_group_to_two_groups_and_a_unicast_address", forward::fan_out),
