@@ -74,7 +74,7 @@ pub(super) struct Worker {
 }
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Router {
     pub(super) started: Time,
     pub(super) pid: u32,
