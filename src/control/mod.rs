@@ -2,14 +2,19 @@
 //!
 //! [`router::Router`] takes [`event::Event`]s and yields [`router::Output`]s. `resolve` turns names
 //! into interfaces, `rules` and `ports` keep what was asked for and what is open, `status` shows
-//! all of it as [`view`]s.
+//! all of it as [`view`]s, `said` tells what has changed as [`notice`]s, `dry_run` what would
+//! change, and [`ledger`] whether the counters add up.
 
+mod dry_run;
 pub mod event;
 mod interfaces;
+pub mod ledger;
+pub mod notice;
 mod ports;
 mod resolve;
 pub mod router;
 mod rules;
+mod said;
 mod status;
 pub mod view;
 
