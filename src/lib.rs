@@ -5,7 +5,7 @@
 //! `tests/architecture.rs` enforces it.
 //!
 //! ```text
-//! L5 edges      config  api  cli  traffic  telemetry            daemon (knows everyone)
+//! L5 edges      config  sources  api  cli  traffic  telemetry   daemon (knows everyone)
 //! L4 shells     sys  clock  netlink  sockets  dataplane         the only I/O
 //! L3 core       control                                         pure
 //! L2            rib                                             pure
@@ -24,6 +24,7 @@ pub mod fib;
 pub mod netlink;
 pub mod rib;
 pub mod sockets;
+pub mod sources;
 pub mod sys;
 pub mod telemetry;
 pub mod traffic;

@@ -1,13 +1,17 @@
 //! The JSON of version 1. Rules are written as in the configuration file, with state and counters
 //! beside each field; everything else is the core's view as it is.
 
+pub use super::events::EventJson;
 pub use crate::control::view::{
-    ClosedPorts, InterfaceStatus, MembershipStatus, Mroute, MrouteEntry, MrouteOutput, Pong,
-    PortKind, PortStatus, State, WorkerStatus,
+    ChangeKind, ClosedPorts, InterfaceStatus, Ledger, LogLevel, MembershipStatus, Mroute,
+    MrouteEntry, MrouteOutput, Pong, PortKind, PortStatus, RuleChange, State, Sum, SumKind,
+    WorkerStatus,
 };
 
 use crate::control::view::{Drops, OutputStatus, RuleStatus, Stats};
-use crate::types::{Destination, Output, Port, Time, Ttl, is_multicast};
+use crate::config::spec_of;
+use crate::config::v1::RuleSpec;
+use crate::types::{Destination, Output, Port, Rule, Time, Ttl, is_multicast};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -110,6 +114,73 @@ pub struct StatsJson {
     pub rules: Vec<RuleJson>,
     /// Workers.
     pub workers: Vec<WorkerStatus>,
+    /// Whether all of it adds up.
+    pub ledger: Ledger,
+}
+
+/// Rules as a configuration file has them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Document {
+    /// 1.
+    pub version: u32,
+    /// Each in its shortest form.
+    pub rules: Vec<RuleSpec>,
+}
+
+impl Document {
+    /// What a file can have besides `version` and `rules`: it concerns the host, not the rules.
+    pub const SECTIONS_OF_FILES: [&str; 8] =
+        ["pinning", "dataplane", "igmp", "pim", "msdp", "control", "metrics", "log"];
+
+    /// The document of some rules.
+    pub fn of(rules: &[Rule]) -> Self {
+        Self { version: 1, rules: rules.iter().map(spec_of).collect() }
+    }
+}
+
+/// What a change did or would do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChangesJson {
+    /// True: nothing has happened.
+    pub dry_run: bool,
+    /// How many rules are added.
+    pub added: usize,
+    /// How many are removed.
+    pub removed: usize,
+    /// How many have other contents.
+    pub changed: usize,
+    /// How many stay as they are, with their counters.
+    pub unchanged: usize,
+    /// Each of them.
+    pub changes: Vec<RuleChange>,
+}
+
+impl ChangesJson {
+    pub(super) fn of(changes: Vec<RuleChange>, dry_run: bool) -> Self {
+        let count = |kind| changes.iter().filter(|change| change.change == kind).count();
+        Self {
+            dry_run,
+            added: count(ChangeKind::Added),
+            removed: count(ChangeKind::Removed),
+            changed: count(ChangeKind::Changed),
+            unchanged: count(ChangeKind::Unchanged),
+            changes,
+        }
+    }
+}
+
+/// The body of `PUT /v1/log-level`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SetLogLevel {
+    /// off, error, warn, info, debug or trace; without `module` also a filter such as
+    /// `info,mcr::netlink=debug`.
+    pub level: String,
+    /// The module that it is for; absent: everything, and no module has a level of its own any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub module: Option<String>,
 }
 
 impl From<RuleStatus> for RuleJson {
@@ -184,6 +255,7 @@ impl From<Stats> for StatsJson {
             closed_ports: stats.closed_ports,
             rules: stats.rules.into_iter().map(RuleJson::from).collect(),
             workers: stats.workers,
+            ledger: stats.ledger,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What can be seen from outside: plain values that the control API turns into JSON.
 
-use crate::types::{DropReason, IfIndex, Link, Rule, Time};
+pub use super::ledger::{Ledger, Sum, SumKind};
+
+use crate::types::{DropReason, IfIndex, Link, Rule, RuleId, Time};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -245,6 +247,8 @@ pub struct Stats {
     pub rules: Vec<RuleStatus>,
     /// Workers.
     pub workers: Vec<WorkerStatus>,
+    /// Whether all of it adds up.
+    pub ledger: Ledger,
 }
 
 /// What input sockets counted before they were closed.
@@ -281,4 +285,63 @@ pub struct Pong {
     pub generation: u64,
     /// Rules known.
     pub rules: usize,
+    /// The file that keeps rules of origin `runtime` over restarts; none = they are not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_file: Option<StateFileStatus>,
+}
+
+/// The file that keeps rules of origin `runtime`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StateFileStatus {
+    /// Its path.
+    pub path: String,
+    /// True where the file has the rules that are in force.
+    pub saved: bool,
+    /// Why the last attempt to write it failed.
+    pub error: Option<String>,
+}
+
+/// What happened, or would happen, to a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChangeKind {
+    /// It was not there.
+    Added,
+    /// It is not there any more.
+    Removed,
+    /// It has other contents under the same id; its counters start at zero.
+    Changed,
+    /// It was there already and keeps its counters.
+    Unchanged,
+}
+
+/// One rule in a change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RuleChange {
+    /// What happened to it.
+    pub change: ChangeKind,
+    /// Its id.
+    pub id: RuleId,
+    /// `origin/name`, or `origin/id`.
+    pub rule: String,
+    /// What it does then; none for a rule that is removed.
+    pub state: Option<State>,
+    /// Why it is pending.
+    pub reason: Option<String>,
+}
+
+/// What is logged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LogLevel {
+    /// For everything but `modules`: off, error, warn, info, debug or trace.
+    pub level: String,
+    /// Modules with a level of their own.
+    pub modules: BTreeMap<String, String>,
+    /// Both as one filter: `info,mcr::netlink=debug`.
+    pub filter: String,
+    /// Who set it: `file`, `commandLine` or `runtime`. A reload of the file changes the first only.
+    pub set_by: String,
 }

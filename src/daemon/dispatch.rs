@@ -11,7 +11,7 @@ use crate::types::{IfIndex, LinkLayer, Membership};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use tracing::{debug, warn};
+use tracing::debug;
 
 /// Everything of the kernel's that control holds.
 pub(super) struct Sockets {
@@ -40,7 +40,6 @@ impl Sockets {
                 match self.open(pool, (port, worker), key, link_layer, &groups) {
                     Ok(()) => Vec::new(),
                     Err(error) => {
-                        warn!(ifindex = key.iif().0, %error, "cannot open an input port");
                         vec![Event::PortFailed { port, reason: error.to_string() }]
                     }
                 }
@@ -61,6 +60,8 @@ impl Sockets {
                 self.memberships.interface_gone(index);
                 Vec::new()
             }
+            // Nothing of the kernel's.
+            Output::Notice(_) => Vec::new(),
         }
     }
 
@@ -94,7 +95,6 @@ impl Sockets {
         let outcome = self.inputs.get_mut(&port).map(|(_, _, input)| input.set_groups(groups));
         if let Some(Err(error)) = outcome {
             // The old filter stays: new groups would be missing, so the port counts as failed.
-            warn!(port, %error, "cannot change an input port's filter");
             let reason = format!("cannot set the filter: {error}");
             let mut events = self.close(pool, port);
             events.push(Event::PortFailed { port, reason });
@@ -117,10 +117,6 @@ impl Sockets {
 
     fn join(&mut self, wanted: &BTreeSet<Membership>) -> Event {
         let failed = self.memberships.set(wanted);
-        for (membership, error) in failed.iter().take(10) {
-            let (ifindex, group) = (membership.index.0, membership.group);
-            warn!(ifindex, %group, %error, "the kernel refuses a membership");
-        }
         Event::Memberships {
             failed: failed.into_iter().map(|(m, error)| (m, error.to_string())).collect(),
         }
