@@ -8,7 +8,8 @@ use crate::control::view::{
     OutputStatus, Pong, PortKind, PortStatus, RuleChange, RuleStatus, State, Stats, Traffic, WorkerStatus,
 };
 use crate::types::{
-    Destination, DropReason, IfIndex, Input, Link, LinkLayer, Origin, Output, Port, Rule, Time, Ttl,
+    Destination, DropReason, IfIndex, Input, InterfaceSelector, Join, Link, LinkLayer, Origin, Output,
+    Port, PortRange, Protocol, Rule, SourceFilter, Time, Ttl, VlanFilter,
 };
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -21,19 +22,18 @@ fn ip(text: &str) -> IpAddr {
 
 /// A runtime rule from 239.1.1.1:5000 on eth0 to a group and, routed, to an address.
 pub(crate) fn rule(id: &str, name: Option<&str>) -> Rule {
+    let on = |name: &str| vec![InterfaceSelector::named(name.parse().expect("a name"))];
     let multicast = Output {
-        name: None,
-        interface: Some("eth1".parse().expect("a name")),
         destination: Destination::Address(ip("239.2.2.2")),
         port: Port::new(6000),
         ttl: Ttl::Set(8),
+        ..Output::unchanged(on("eth1"))
     };
     let unicast = Output {
-        name: None,
-        interface: None,
         destination: Destination::Address(ip("10.9.9.9")),
         port: Port::new(7000),
         ttl: Ttl::Decrement,
+        ..Output::unchanged(Vec::new())
     };
     Rule {
         id: id.parse().expect("an id"),
@@ -42,10 +42,14 @@ pub(crate) fn rule(id: &str, name: Option<&str>) -> Rule {
         enabled: true,
         priority: 500,
         input: Input {
-            interface: "eth0".parse().expect("a name"),
-            destination: ip("239.1.1.1"),
-            port: Port::new(5000),
-            source: Some(ip("10.0.0.1")),
+            interfaces: on("eth0"),
+            groups: vec![ip("239.1.1.1").into()],
+            ports: Port::new(5000).map(PortRange::one).into_iter().collect(),
+            sources: SourceFilter { include: vec![ip("10.0.0.1").into()], exclude: Vec::new() },
+            protocol: Protocol::Udp,
+            join: Join::Always,
+            link_local: false,
+            vlan: VlanFilter::Untagged,
         },
         outputs: vec![multicast, unicast],
     }
@@ -59,7 +63,7 @@ pub(crate) fn status(rule: Rule) -> RuleStatus {
         .map(|_| OutputStatus {
             state: State::Pending,
             reason: Some("no route to 10.9.9.9".into()),
-            interface: None,
+            interfaces: Vec::new(),
             wanted: 0,
             sent: Traffic::default(),
             drops: [].into(),
@@ -68,7 +72,7 @@ pub(crate) fn status(rule: Rule) -> RuleStatus {
     if let Some(first) = outputs.first_mut() {
         first.state = State::Active;
         first.reason = None;
-        first.interface = Some(IfIndex(3));
+        first.interfaces = vec![IfIndex(3)];
         first.wanted = 1000;
         first.sent = Traffic { datagrams: 980, bytes: 1_372_000 };
         first.drops = [(DropReason::SendBufferFull, 20)].into();
@@ -97,7 +101,7 @@ pub(crate) fn port() -> PortStatus {
         partial_checksums: 0,
         datagrams: 1012,
         matched: 1000,
-        drops: [(DropReason::Fragment, 3), (DropReason::NoRule, 12)].into(),
+        drops: [(DropReason::FragmentInvalid, 3), (DropReason::NoRule, 12)].into(),
     }
 }
 
@@ -144,6 +148,7 @@ pub(crate) fn interface() -> InterfaceStatus {
             kind: "veth".into(),
             link_layer: LinkLayer::Ethernet,
             mac: Some([2, 0, 0, 0, 0, 1]),
+            peer: None,
         },
         addresses: vec!["10.0.0.7/24".parse().expect("a prefix")],
         input_of: vec!["runtime/cam".into()],
@@ -154,18 +159,22 @@ pub(crate) fn interface() -> InterfaceStatus {
 pub(crate) fn mroute() -> Mroute {
     let output = MrouteOutput {
         interface: Some("eth1".into()),
-        destination: Some(ip("239.2.2.2")),
+        destination: Some("239.2.2.2".into()),
         port: Some(6000),
         ttl: "16".into(),
+        dscp: None,
+        source: None,
         blocked: Some(DropReason::NoCarrier),
     };
     Mroute {
         generation: 7,
         entries: vec![MrouteEntry {
             interface: "eth0".into(),
+            vlan: None,
             source: None,
-            group: ip("239.1.1.1"),
-            port: Some(5000),
+            group: "239.1.1.1".into(),
+            port: Some("5000".into()),
+            other_protocols: false,
             rules: vec!["runtime/cam".into()],
             outputs: vec![output],
         }],

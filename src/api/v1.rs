@@ -10,11 +10,10 @@ pub use crate::control::view::{
 
 use crate::control::view::{Drops, OutputStatus, RuleStatus, Stats};
 use crate::config::spec_of;
-use crate::config::v1::RuleSpec;
-use crate::types::{Destination, Output, Port, Rule, Time, Ttl, is_multicast};
+use crate::config::v1::{InputSpec, OutputSpec, RuleSpec};
+use crate::types::{Rule, Time};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 /// Copies or frames dropped, by reason; reasons with zero are absent. The reasons are text, so that
 /// a client reads the answer of a newer daemon.
@@ -39,8 +38,8 @@ pub struct RuleJson {
     pub state: State,
     /// Why it is pending.
     pub reason: Option<String>,
-    /// What it takes.
-    pub input: InputJson,
+    /// What it takes, as the file writes it.
+    pub input: InputSpec,
     /// Where it goes.
     pub outputs: Vec<OutputJson>,
     /// Datagrams that matched.
@@ -49,43 +48,13 @@ pub struct RuleJson {
     pub matched_bytes: u64,
 }
 
-/// What a rule takes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct InputJson {
-    /// The interface.
-    pub interface: String,
-    /// The multicast group, or a unicast address of ours.
-    pub group: IpAddr,
-    /// The UDP port; absent = every port.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub port: Option<Port>,
-    /// The only source; absent = every source.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source: Option<IpAddr>,
-}
-
 /// One output of a rule and what it did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OutputJson {
-    /// The operator's name for it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// The interface to send on; absent = the kernel's routing decides.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub interface: Option<String>,
-    /// The group to send to; without `group` and `address` the group stays as it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub group: Option<IpAddr>,
-    /// The unicast address to send to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub address: Option<IpAddr>,
-    /// The UDP port; absent = unchanged.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub port: Option<Port>,
-    /// A number from 1 to 255, `"decrement"` or `"keep"`.
-    pub ttl: serde_json::Value,
+    /// The output as the file writes it.
+    #[serde(flatten)]
+    pub spec: OutputSpec,
     /// Active or pending.
     pub state: State,
     /// Why it is pending.
@@ -187,9 +156,10 @@ impl From<RuleStatus> for RuleJson {
     fn from(status: RuleStatus) -> Self {
         let RuleStatus { rule, state, reason, matched, outputs } = status;
         let origin = rule.display_name();
+        let RuleSpec { input, outputs: specs, .. } = spec_of(&rule);
         // A status that is missing would be the core's mistake: such an output shows as pending.
         let mut statuses = outputs.into_iter();
-        let outputs = rule.outputs.into_iter().map(|o| output(o, statuses.next())).collect();
+        let outputs = specs.into_iter().map(|spec| output(spec, statuses.next())).collect();
         Self {
             id: rule.id.into(),
             name: rule.name,
@@ -198,12 +168,7 @@ impl From<RuleStatus> for RuleJson {
             priority: rule.priority,
             state,
             reason,
-            input: InputJson {
-                interface: rule.input.interface.into(),
-                group: rule.input.destination,
-                port: rule.input.port,
-                source: rule.input.source,
-            },
+            input: input.unwrap_or_default(),
             outputs,
             matched_datagrams: matched.datagrams,
             matched_bytes: matched.bytes,
@@ -211,29 +176,17 @@ impl From<RuleStatus> for RuleJson {
     }
 }
 
-fn output(spec: Output, status: Option<OutputStatus>) -> OutputJson {
-    let destination = match spec.destination {
-        Destination::Unchanged => None,
-        Destination::Address(address) => Some(address),
-    };
+fn output(spec: OutputSpec, status: Option<OutputStatus>) -> OutputJson {
     let status = status.unwrap_or_else(|| OutputStatus {
         state: State::Pending,
         reason: None,
-        interface: None,
+        interfaces: Vec::new(),
         wanted: 0,
         sent: Default::default(),
         drops: Default::default(),
     });
     OutputJson {
-        name: spec.name,
-        interface: spec.interface.map(String::from),
-        group: destination.filter(|a| is_multicast(*a)),
-        address: destination.filter(|a| !is_multicast(*a)),
-        port: spec.port,
-        ttl: match spec.ttl {
-            Ttl::Set(value) => value.into(),
-            Ttl::Decrement | Ttl::Keep => spec.ttl.to_string().into(),
-        },
+        spec,
         state: status.state,
         reason: status.reason,
         wanted: status.wanted,

@@ -7,6 +7,7 @@ mod args;
 mod columns;
 mod commands;
 mod rates;
+mod rule_text;
 mod tables;
 mod text;
 

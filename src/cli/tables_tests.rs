@@ -19,8 +19,8 @@ fn list_shows_rules_and_why_they_wait() {
     waiting.input.port = None;
     waiting.input.source = None;
     waiting.outputs.truncate(1);
-    waiting.outputs[0].ttl = 16.into();
-    waiting.outputs[0].group = None;
+    waiting.outputs[0].spec.ttl = None;
+    waiting.outputs[0].spec.group = None;
     waiting.outputs[0].reason = waiting.reason.clone();
     let table = rules(&[cam, waiting]);
     assert_eq!(
@@ -39,11 +39,11 @@ r2                -                 file     pending  239.1.1.1 on eth0       sa
 #[test]
 fn the_widest_usual_rule_fits_in_120_columns() {
     let mut wide = rule("9f86d081884c7d65", Some("a name of three words or more"));
-    wide.input.interface = "enp130s0f0np0.3".into();
-    wide.input.group = "239.100.100.100".parse().expect("an address");
-    wide.input.source = Some("192.168.100.100".parse().expect("an address"));
-    wide.outputs[0].interface = Some("enp130s0f1np1.4".into());
-    wide.outputs[0].group = Some("239.100.100.101".parse().expect("an address"));
+    wide.input.interface = Some("enp130s0f0np0.3".into());
+    wide.input.group = Some("239.100.100.100".into());
+    wide.input.source = Some("192.168.100.100".into());
+    wide.outputs[0].spec.interface = Some("enp130s0f1np1.4".into());
+    wide.outputs[0].spec.group = Some("239.100.100.101".into());
     for text in [rules(&[wide.clone()]), stats(&stats_of(vec![wide]))] {
         for line in text.lines().filter(|line| !line.contains("came in")) {
             assert!(line.chars().count() <= 120, "{} columns: {line}", line.chars().count());
@@ -60,7 +60,7 @@ fn no_rules_say_how_to_add_one() {
 fn names_cannot_steer_the_terminal() {
     let mut evil = rule("r1", Some("\u{1b}[2Jgone\r\nfake  line\u{202e}"));
     evil.origin = "runtime/\u{1b}]0;x\u{7}".into();
-    evil.input.interface = "eth\u{9b}0".into();
+    evil.input.interface = Some("eth\u{9b}0".into());
     evil.outputs[1].reason = Some("because\u{7f}\n\u{1b}c".into());
     let texts = [
         rules(std::slice::from_ref(&evil)),

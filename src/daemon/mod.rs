@@ -184,7 +184,7 @@ impl Daemon {
             pool,
             reports,
             asked,
-            sockets: Sockets::new(workers),
+            sockets: Sockets::new(workers, loaded.dataplane.receive_buffer_bytes),
             questions: Questions::default(),
             config: options.config.clone(),
             changes: watch.map(FileWatch::spawn),
