@@ -42,13 +42,16 @@ async fn read_body(
     let declared: Option<usize> =
         headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
     let waits_for_leave = headers.contains_key(header::EXPECT);
-    if declared.is_some_and(|n| n > limits.max_discard || (n > max && waits_for_leave))
-    {
+    if declared.is_some_and(|n| n > limits.max_discard || (n > max && waits_for_leave)) {
         return Err(too_large());
     }
     let mut bytes = Vec::new();
     let mut total = 0usize;
-    let read = timeout(limits.body_timeout, collect(limits.max_discard, max, body, &mut bytes, &mut total)).await;
+    let read = timeout(
+        limits.body_timeout,
+        collect(limits.max_discard, max, body, &mut bytes, &mut total),
+    )
+    .await;
     if total > max {
         return Err(too_large());
     }

@@ -2,13 +2,13 @@
 
 use super::problem::Problem;
 use super::v1::{Document, InterfaceStatus, Mroute, Pong, RuleJson, StatsJson, WorkerStatus};
+use crate::types::Origin;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper::{Method, Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use nix::unistd::{Gid, Group};
-use crate::types::Origin;
 use serde::de::DeserializeOwned;
 use std::io;
 use std::os::unix::fs::MetadataExt;

@@ -4,8 +4,9 @@ use super::server::{Exchange, Limits, serve};
 use super::{Client, Publisher, bind};
 use crate::control::event::{Change, Conflict, Refusal, Reply, Request};
 use crate::control::view::{
-    ChangeKind, ClosedPorts, InterfaceStatus, Ledger, LogLevel, MembershipStatus, Mroute, MrouteEntry, MrouteOutput,
-    OutputStatus, Pong, PortKind, PortStatus, RuleChange, RuleStatus, State, Stats, Traffic, WorkerStatus,
+    ChangeKind, ClosedPorts, InterfaceStatus, Ledger, LogLevel, MembershipStatus, Mroute,
+    MrouteEntry, MrouteOutput, OutputStatus, Pong, PortKind, PortStatus, RuleChange, RuleStatus,
+    State, Stats, Traffic, WorkerStatus,
 };
 use crate::types::{
     Destination, DropReason, IfIndex, Input, InterfaceSelector, Join, Link, LinkLayer, Origin, Output,

@@ -126,7 +126,7 @@ impl From<Diagnostics> for Problem {
 
 impl Problem {
     /// Mistakes in a document of rules.
-    pub(super) fn of_document(diagnostics: Diagnostics) -> Self {
+    pub fn of_document(diagnostics: Diagnostics) -> Self {
         let errors = diagnostics.list.into_iter().map(ProblemError::from).collect();
         Self::of_errors("document", errors)
     }

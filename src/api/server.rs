@@ -197,11 +197,7 @@ struct Server {
 }
 
 impl Server {
-    fn new(
-        to_core: mpsc::Sender<Exchange>,
-        subscriptions: Subscriptions,
-        limits: Limits,
-    ) -> Self {
+    fn new(to_core: mpsc::Sender<Exchange>, subscriptions: Subscriptions, limits: Limits) -> Self {
         Self {
             served: Arc::new(Semaphore::new(limits.max_connections)),
             turned_away: Arc::new(Semaphore::new(limits.max_turned_away)),

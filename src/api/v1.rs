@@ -2,15 +2,16 @@
 //! beside each field; everything else is the core's view as it is.
 
 pub use super::events::EventJson;
+pub use crate::control::notice::{InterfaceState, Notice, RuleName};
 pub use crate::control::view::{
     ChangeKind, ClosedPorts, InterfaceStatus, Ledger, LogLevel, MembershipStatus, Mroute,
-    MrouteEntry, MrouteOutput, Pong, PortKind, PortStatus, RuleChange, State, Sum, SumKind,
-    WorkerStatus,
+    MrouteEntry, MrouteOutput, Pong, PortKind, PortStatus, RuleChange, State, StateFileStatus, Sum,
+    SumKind, WorkerStatus,
 };
 
-use crate::control::view::{Drops, OutputStatus, RuleStatus, Stats};
 use crate::config::spec_of;
 use crate::config::v1::{InputSpec, OutputSpec, RuleSpec};
+use crate::control::view::{Drops, OutputStatus, RuleStatus, Stats};
 use crate::types::{Rule, Time};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -5,20 +5,106 @@ use super::rates::{Totals, drops};
 use super::rule_text::{endpoint, input, output, unchanged};
 use super::text::{duration, shown};
 use crate::api::v1::{
-    InterfaceStatus, Mroute, MrouteEntry, MrouteOutput, OutputJson, Pong, PortKind, PortStatus,
-    RuleJson, State, StatsJson, WorkerStatus,
+    ChangeKind, ChangesJson, InterfaceStatus, Ledger, LogLevel, Mroute, MrouteEntry, MrouteOutput,
+    OutputJson, Pong, PortKind, PortStatus, RuleJson, State, StateFileStatus, StatsJson, SumKind,
+    WorkerStatus,
 };
 use std::fmt::Display;
 
 pub(super) fn ping(pong: &Pong) -> String {
+    let kept = match &pong.state_file {
+        None => String::new(),
+        Some(StateFileStatus { path, error: Some(error), .. }) => {
+            format!("run-time rules are not kept in {}: {}\n", shown(path), shown(error))
+        }
+        Some(StateFileStatus { path, saved: true, .. }) => {
+            format!("run-time rules are kept in {}\n", shown(path))
+        }
+        Some(StateFileStatus { path, .. }) => {
+            format!("run-time rules are being written to {}\n", shown(path))
+        }
+    };
     format!(
-        "mcrd {} answers: process {}, up {}, {}, generation {}\n",
+        "mcrd {} answers: process {}, up {}, {}, generation {}\n{kept}",
         shown(&pong.version),
         pong.pid,
         duration(pong.uptime_seconds),
         count(pong.rules, "rule"),
         pong.generation
     )
+}
+
+/// What a change did, or would do: a line for each rule that does not stay as it is.
+pub(super) fn changes(changes: &ChangesJson) -> String {
+    let mut out = String::new();
+    for change in &changes.changes {
+        let sign = match change.change {
+            ChangeKind::Added => '+',
+            ChangeKind::Removed => '-',
+            ChangeKind::Changed => '~',
+            ChangeKind::Unchanged => continue,
+        };
+        out.push_str(&format!("{sign} {} ({})", shown(change.id.as_str()), shown(&change.rule)));
+        if let Some(is) = change.state {
+            out.push_str(&format!(" {}", state(is)));
+        }
+        if let Some(reason) = &change.reason {
+            out.push_str(&format!(": {}", shown(reason)));
+        }
+        out.push('\n');
+    }
+    let ChangesJson { added, removed, changed, unchanged, .. } = changes;
+    out.push_str(&match changes.dry_run {
+        true => format!(
+            "this would add {added}, remove {removed}, change {changed} and leave {unchanged} as it is\n"
+        ),
+        false => format!(
+            "added {added}, removed {removed}, changed {changed}, left {unchanged} as it was\n"
+        ),
+    });
+    out
+}
+
+pub(super) fn log_level(level: &LogLevel) -> String {
+    let by = match level.set_by.as_str() {
+        "file" => "as the configuration file says",
+        "commandLine" => "as the command line of mcrd says",
+        _ => "set at run time",
+    };
+    let mut out = format!("{}, {by}\n", shown(&level.level));
+    for (module, level) in &level.modules {
+        out.push_str(&format!("    {}: {}\n", shown(module), shown(level)));
+    }
+    out
+}
+
+/// Whether the counters add up.
+fn ledger(ledger: &Ledger) -> String {
+    if ledger.closes {
+        return "all sums close\n".to_owned();
+    }
+    let mut out = String::new();
+    for sum in ledger.sums.iter().filter(|sum| !sum.closes) {
+        let whose = match sum.worker {
+            Some(worker) => format!("worker {worker}"),
+            None => "closed ports and former workers".to_owned(),
+        };
+        let what = match sum.kind {
+            SumKind::Kernel => "frames from the kernel",
+            SumKind::Frames => "frames taken",
+            SumKind::Datagrams => "datagrams",
+            SumKind::Copies => "copies wanted",
+        };
+        let by = match sum.difference {
+            missing if missing > 0 => format!("{missing} not accounted for"),
+            twice => format!("{} too many", twice.unsigned_abs()),
+        };
+        let (total, accounted) = (sum.total, sum.accounted);
+        out.push_str(&format!(
+            "does not close: {whose}, {what}: {total}, of which {accounted} have a name: {by}\n"
+        ));
+    }
+    out
 }
 
 /// What `add` says.
@@ -146,6 +232,7 @@ pub(super) fn stats(stats: &StatsJson) -> String {
     }
     out.push_str(&Totals::of(stats).sentence());
     out.push('\n');
+    out.push_str(&ledger(&stats.ledger));
     out
 }
 
@@ -317,7 +404,7 @@ pub(super) fn state(state: State) -> &'static str {
 }
 
 /// `1 rule`, `2 rules`.
-fn count(n: impl Display, what: &str) -> String {
+pub(super) fn count(n: impl Display, what: &str) -> String {
     match n.to_string().as_str() {
         "1" => format!("1 {what}"),
         n => format!("{n} {what}s"),

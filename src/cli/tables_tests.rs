@@ -209,8 +209,14 @@ eth0       any     239.1.1.1  no
 
 #[test]
 fn ping_says_who_and_how_long() {
-    let pong =
-        Pong { version: "0.1.0".into(), pid: 42, uptime_seconds: 93_784, generation: 7, rules: 1 };
+    let pong = Pong {
+        version: "0.1.0".into(),
+        pid: 42,
+        uptime_seconds: 93_784,
+        generation: 7,
+        rules: 1,
+        state_file: None,
+    };
     assert_eq!(
         ping(&pong),
         "mcrd 0.1.0 answers: process 42, up 1d 2h 3m 4s, 1 rule, generation 7\n"

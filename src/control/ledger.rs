@@ -55,8 +55,11 @@ impl Sum {
             total,
             terms,
             accounted,
-            difference: i64::try_from(difference)
-                .unwrap_or(if difference < 0 { i64::MIN } else { i64::MAX }),
+            difference: i64::try_from(difference).unwrap_or(if difference < 0 {
+                i64::MIN
+            } else {
+                i64::MAX
+            }),
             closes: difference == 0,
         }
     }
@@ -166,7 +169,8 @@ mod tests {
     /// wanted; of 28 copies 4 were not sent.
     fn counted() -> Counted {
         let mut counted = Counted::default();
-        let mut port = PortCounters { frames: 19, datagrams: 17, matched: 14, ..Default::default() };
+        let mut port =
+            PortCounters { frames: 19, datagrams: 17, matched: 14, ..Default::default() };
         port.drops.add(DropReason::IpChecksum, 2);
         port.drops.add(DropReason::NoRule, 2);
         port.drops.add(DropReason::OwnSource, 1);

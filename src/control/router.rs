@@ -141,7 +141,7 @@ impl Router {
     /// Takes one event. An error concerns events that ask for something; nothing has changed then.
     pub fn handle(&mut self, now: Time, event: Event) -> Result<(), Refusal> {
         // Counters and acknowledgements change no state of a rule.
-        self.unsaid |= !matches!(
+        let speaks = !matches!(
             event,
             Event::PortKernel { .. } | Event::Programmed { .. } | Event::Report(_)
         );
@@ -178,6 +178,7 @@ impl Router {
             // What is due is done by `settle`: the network may change before.
             Event::Timeout => self.due = true,
         }
+        self.unsaid |= speaks;
         Ok(())
     }
 

@@ -425,7 +425,9 @@ fn take_over(router: &mut Router, mut rules: Vec<Rule>) {
             warn!(rule, error = conflict.text, "run-time rule left out");
         }
     }
-    if let Err(refusal) = router.handle(clock::now(), Event::Rules { origin: Origin::Runtime, set: rules }) {
+    if let Err(refusal) =
+        router.handle(clock::now(), Event::Rules { origin: Origin::Runtime, set: rules })
+    {
         error!(error = %refusal, "run-time rules are not taken over");
     }
 }

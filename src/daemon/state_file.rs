@@ -60,14 +60,8 @@ impl StateFile {
                 (rules, false)
             }
         };
-        let file = Self {
-            path,
-            changed: !sound,
-            writing: None,
-            not_before: now,
-            failures: 0,
-            error,
-        };
+        let file =
+            Self { path, changed: !sound, writing: None, not_before: now, failures: 0, error };
         (file, rules)
     }
 

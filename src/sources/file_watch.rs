@@ -210,9 +210,7 @@ impl FileWatch {
         let surplus: Vec<PathBuf> = self
             .places
             .iter()
-            .filter(|(path, place)| {
-                !wanted.contains_key(*path) || inode(path) != Some(place.inode)
-            })
+            .filter(|(path, place)| !wanted.contains_key(*path) || inode(path) != Some(place.inode))
             .map(|(path, _)| path.clone())
             .collect();
         for path in surplus {

@@ -9,8 +9,23 @@ pub const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"]
 
 /// The modules of this program; a module of another crate is written with its crate.
 const MODULES: [&str; 17] = [
-    "api", "cli", "clock", "config", "control", "daemon", "dataplane", "fib", "netlink", "rib",
-    "sockets", "sources", "sys", "telemetry", "traffic", "types", "wire",
+    "api",
+    "cli",
+    "clock",
+    "config",
+    "control",
+    "daemon",
+    "dataplane",
+    "fib",
+    "netlink",
+    "rib",
+    "sockets",
+    "sources",
+    "sys",
+    "telemetry",
+    "traffic",
+    "types",
+    "wire",
 ];
 
 /// See the module. Written as `info,mcr::netlink=debug`.
@@ -73,9 +88,9 @@ impl fmt::Display for Filter {
 
 fn level_name(text: &str) -> Result<&'static str, String> {
     let known = LEVELS.iter().find(|level| level.eq_ignore_ascii_case(text.trim()));
-    known.copied().ok_or_else(|| {
-        format!("{text:?} is not a log level; the levels are {}", LEVELS.join(", "))
-    })
+    known
+        .copied()
+        .ok_or_else(|| format!("{text:?} is not a log level; the levels are {}", LEVELS.join(", ")))
 }
 
 /// The full path of a module.
