@@ -7,6 +7,7 @@
 mod diagnose;
 mod load;
 mod node;
+mod output_text;
 mod path;
 mod position;
 mod settings;
@@ -23,6 +24,7 @@ mod tests;
 
 pub use diagnose::{Diagnostic, Diagnostics};
 pub use load::{Loaded, load_file, load_text, rule_from_json, rule_from_spec};
+pub use output_text::parse_output;
 pub use settings::{ControlSettings, Dataplane, LogSettings};
-pub use short_form::{parse_output, spec_of};
+pub use short_form::spec_of;
 pub use v1::{Io, LogFormat, LogLevel};

@@ -139,6 +139,8 @@ fn silence_others(object: &Path, key: &str, findings: &mut Findings) {
         "sources" => &["source"],
         // Without its address, an output looks like a multicast one.
         "address" => &["group", "interface"],
+        // A local output has no interface.
+        "local" => &["interface"],
         _ => &[],
     };
     for other in others {

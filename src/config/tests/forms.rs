@@ -3,11 +3,18 @@
 use super::{INPUT, OUTPUT, file, mistakes};
 use crate::config::{Dataplane, Io, Loaded, LogFormat, LogLevel, load_text, parse_output};
 use crate::config::{rule_from_json, rule_from_spec, v1};
-use crate::types::{Destination, Origin, RuleId, Ttl};
+use crate::types::{
+    Destination, Dscp, Join, MtuPolicy, Origin, Output, OutputSource, Port, PortRange, Protocol,
+    RuleId, Ttl, VlanFilter,
+};
 use std::path::PathBuf;
 
 fn loaded(text: &str) -> Loaded {
     load_text("test.json5", text).unwrap_or_else(|e| panic!("{text}\n{e}"))
+}
+
+fn port(number: u16) -> Port {
+    Port::new(number).expect("not 0")
 }
 
 #[test]
@@ -24,8 +31,13 @@ fn defaults() {
     let rule = &loaded(&file(INPUT, OUTPUT, "", "")).rules[0];
     assert_eq!((rule.enabled, rule.priority, rule.origin), (true, 500, Origin::File));
     assert_eq!(rule.id, RuleId::derived("file/a"));
-    assert_eq!(rule.outputs[0].ttl, Ttl::Set(16));
-    assert_eq!(rule.input.port.map(u16::from), Some(5000));
+    assert_eq!(rule.outputs[0].ttl, Ttl::Relayed);
+    assert_eq!(rule.input.ports, [PortRange::one(port(5000))]);
+    assert_eq!((rule.input.protocol, rule.input.join), (Protocol::Udp, Join::Always));
+    assert_eq!((rule.input.vlan, rule.input.link_local), (VlanFilter::Untagged, false));
+    let Output { local, dscp, source, mtu_policy, .. } = &rule.outputs[0];
+    assert_eq!((*local, *dscp, *source), (false, Dscp::Keep, OutputSource::Interface));
+    assert_eq!(*mtu_policy, MtuPolicy::Fragment);
 }
 
 #[test]
@@ -48,7 +60,7 @@ fn json5_spellings() {
         [{ input: { interface: 'eth0', group: '239.1.1.1', port: 0x1388, },\r\n outputs: [{ \
         interface: \"eth1\", port: +6000, },], },],\r\n}\r\n";
     let read = loaded(text);
-    assert_eq!(read.rules[0].input.port.map(u16::from), Some(5000));
+    assert_eq!(read.rules[0].input.ports, [PortRange::one(port(5000))]);
     assert_eq!(read.rules[0].outputs[0].destination, Destination::Unchanged);
 }
 
@@ -65,7 +77,7 @@ fn snake_case_and_long_forms() {
            sources: { include: ["10.0.0.1/32"], exclude: [] }, link_local: "drop", protocol: "udp",
            join: "always""#,
         r#"interfaces: [{ name: "eth1" }], group: "239.2.2.2", port: 6000, when: "always",
-           source: "interface", local: false, ttl: { mode: "set", value: 16 }"#,
+           source: "interface", local: false, dscp: { mode: "keep" }, mtu_policy: "fragment""#,
         "enabled: true, priority: 500,",
         "dataplane: { receive_buffer_bytes: 65536, coalesce_usecs: 0 }",
     ));
@@ -91,7 +103,8 @@ fn unicast_as_group_is_an_address() {
     let read = loaded(&file(INPUT, r#"group: "10.0.0.9", ttl: "decrement""#, "", ""));
     let output = &read.rules[0].outputs[0];
     assert_eq!(output.destination, Destination::Address([10, 0, 0, 9].into()));
-    assert_eq!((output.interface.as_ref(), output.port, output.ttl), (None, None, Ttl::Decrement));
+    assert_eq!((output.port, output.ttl), (None, Ttl::Decrement));
+    assert!(output.interfaces.is_empty());
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! The configuration as operators meet it: mistakes and their messages, spellings, round trips.
 
+mod field_mistakes;
 mod forms;
 mod input_mistakes;
 mod mistakes;
 mod output_mistakes;
 mod properties;
+mod random;
 mod syntax_errors;
 
 use super::{Diagnostic, load_text};

@@ -54,7 +54,8 @@ pub struct DataplaneSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 64))]
     pub workers: Option<u32>,
-    /// Bytes of receive buffers that each worker has: 65536 to 1073741824, default 33554432.
+    /// Bytes of receive buffers that each worker has, and bytes that may wait in the kernel for each
+    /// input socket: 65536 to 1073741824, default 33554432.
     #[serde(skip_serializing_if = "Option::is_none", alias = "receive_buffer_bytes")]
     #[schemars(range(min = 65_536, max = 1_073_741_824))]
     pub receive_buffer_bytes: Option<u32>,

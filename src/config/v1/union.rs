@@ -1,6 +1,7 @@
 //! Values with a short form and an object form: `ttl: 16`, `ttl: "keep"`, `ttl: { mode: "set", value: 16 }`.
 //! Both parse to one type; the short form is what is printed.
 
+use super::bounded::Bounded;
 use schemars::JsonSchema;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Unexpected, Visitor};
@@ -112,8 +113,7 @@ pub struct TtlObject {
     /// How the TTL is made: set, decrement or keep.
     pub mode: Option<TtlMode>,
     /// The TTL from 1 to 255, where the mode is set.
-    #[schemars(range(min = 1))]
-    pub value: Option<u8>,
+    pub value: Option<Bounded<1, 255>>,
 }
 
 /// How a TTL is made.
@@ -145,8 +145,9 @@ impl Union for Ttl {
     }
 
     fn from_object(object: TtlObject) -> Result<Self, &'static str> {
-        match (object.mode, object.value) {
-            (Some(TtlMode::Set), Some(value)) if value > 0 => Ok(Self::Set(value)),
+        let value = object.value.and_then(|value| u8::try_from(value.get()).ok());
+        match (object.mode, value) {
+            (Some(TtlMode::Set), Some(value)) => Ok(Self::Set(value)),
             (Some(TtlMode::Decrement), None) => Ok(Self::Decrement),
             (Some(TtlMode::Keep), None) => Ok(Self::Keep),
             _ => Err("{ mode: \"set\", value: 1 to 255 }, { mode: \"decrement\" } or \
@@ -181,8 +182,7 @@ pub struct DscpObject {
     /// How the DSCP is made: set or keep.
     pub mode: Option<DscpMode>,
     /// The DSCP from 0 to 63, where the mode is set.
-    #[schemars(range(max = 63))]
-    pub value: Option<u8>,
+    pub value: Option<Bounded<0, 63>>,
 }
 
 /// How a DSCP is made.
@@ -208,8 +208,9 @@ impl Union for Dscp {
     }
 
     fn from_object(object: DscpObject) -> Result<Self, &'static str> {
-        match (object.mode, object.value) {
-            (Some(DscpMode::Set), Some(value)) if value < 64 => Ok(Self::Set(value)),
+        let value = object.value.and_then(|value| u8::try_from(value.get()).ok());
+        match (object.mode, value) {
+            (Some(DscpMode::Set), Some(value)) => Ok(Self::Set(value)),
             (Some(DscpMode::Keep), None) => Ok(Self::Keep),
             _ => Err("{ mode: \"set\", value: 0 to 63 } or { mode: \"keep\" }"),
         }
@@ -323,8 +324,7 @@ pub struct VlanObject {
     /// Which VLANs: id or any.
     pub mode: Option<VlanMode>,
     /// The VLAN from 1 to 4094, where the mode is id.
-    #[schemars(range(min = 1, max = 4094))]
-    pub value: Option<u16>,
+    pub value: Option<Bounded<1, 4094>>,
 }
 
 /// Which VLANs a rule takes.
@@ -351,7 +351,7 @@ impl Union for Vlan {
 
     fn from_object(object: VlanObject) -> Result<Self, &'static str> {
         match (object.mode, object.value) {
-            (Some(VlanMode::Id), Some(id)) if (1..=4094).contains(&id) => Ok(Self::Id(id)),
+            (Some(VlanMode::Id), Some(id)) => Ok(Self::Id(id.get())),
             (Some(VlanMode::Any), None) => Ok(Self::Any),
             _ => Err("{ mode: \"id\", value: 1 to 4094 } or { mode: \"any\" }"),
         }

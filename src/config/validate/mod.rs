@@ -2,11 +2,17 @@
 //! and what this version does not do yet.
 
 pub(super) mod address;
+mod copy;
+mod destination;
+mod group;
+pub(super) mod identity;
 mod input;
 mod interface;
-mod output;
+pub(super) mod output;
+mod port;
 pub(super) mod rule;
 mod sections;
+mod source;
 
 use super::diagnose::{Findings, quoted};
 use super::path::Path;
