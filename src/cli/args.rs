@@ -2,7 +2,7 @@
 
 use super::config_args::{ConfigCommand, LogLevelCommand};
 use crate::api::DEFAULT_SOCKET;
-use crate::types::Ttl;
+use crate::config::v1::Ttl;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;

@@ -7,7 +7,6 @@ use super::{config_commands, monitor, rates, tables};
 use crate::api::v1::{ChangesJson, RuleJson, SetLogLevel, StatsJson};
 use crate::api::{Answer, Client, ClientError, Problem};
 use crate::config::{self, Diagnostics};
-use crate::types::Ttl;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use std::io::{self, IsTerminal, Write};
@@ -198,12 +197,9 @@ fn rule(add: &AddArgs) -> Result<Value, Vec<String>> {
     for text in &add.outputs {
         let spec = config::parse_output(text)
             .and_then(|spec| serde_json::to_value(spec).map_err(|error| error.to_string()));
-        match (spec, add.ttl) {
+        match (spec, &add.ttl) {
             (Ok(mut spec), Some(ttl)) => {
-                spec["ttl"] = match ttl {
-                    Ttl::Set(value) => value.into(),
-                    Ttl::Decrement | Ttl::Keep => ttl.to_string().into(),
-                };
+                spec["ttl"] = serde_json::json!(ttl);
                 outputs.push(spec);
             }
             (Ok(spec), None) => outputs.push(spec),
