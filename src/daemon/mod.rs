@@ -1,5 +1,6 @@
 //! L5, the running relay: builds everything, owns the one event loop, dispatches.
 
+pub mod arguments;
 mod dispatch;
 mod limits;
 mod questions;
