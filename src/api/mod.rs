@@ -14,6 +14,7 @@
 
 mod bind;
 mod client;
+mod endpoints;
 mod problem;
 mod routes;
 mod server;
@@ -21,6 +22,7 @@ pub mod v1;
 
 pub use bind::{BindError, bind};
 pub use client::{Answer, Client, ClientError};
+pub use endpoints::ROUTES;
 pub use problem::{Problem, ProblemError};
 pub use server::{Exchange, Limits, serve};
 
