@@ -8,6 +8,7 @@ pub use crate::control::view::{
 
 use crate::control::view::{Drops, OutputStatus, RuleStatus, Stats};
 use crate::types::{Destination, Output, Port, Time, Ttl, is_multicast};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -17,7 +18,7 @@ use std::net::IpAddr;
 pub type DropsJson = BTreeMap<String, u64>;
 
 /// One rule, what it does and what it did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RuleJson {
     /// Unique among all rules.
@@ -46,7 +47,7 @@ pub struct RuleJson {
 }
 
 /// What a rule takes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InputJson {
     /// The interface.
@@ -62,7 +63,7 @@ pub struct InputJson {
 }
 
 /// One output of a rule and what it did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OutputJson {
     /// The operator's name for it.
@@ -81,6 +82,7 @@ pub struct OutputJson {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<Port>,
     /// A number from 1 to 255, `"decrement"` or `"keep"`.
+    #[schemars(with = "crate::config::v1::Ttl")]
     pub ttl: serde_json::Value,
     /// Active or pending.
     pub state: State,
@@ -97,7 +99,7 @@ pub struct OutputJson {
 }
 
 /// Counters of everything.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StatsJson {
     /// When the counters were read: nanoseconds on a monotonic clock. Two answers give a rate.

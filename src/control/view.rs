@@ -2,6 +2,7 @@
 
 use crate::types::{DropReason, IfIndex, Link, Rule, Time};
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -19,7 +20,7 @@ pub struct Traffic {
 pub type Drops = BTreeMap<DropReason, u64>;
 
 /// What a rule or an output is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// It forwards what arrives.
@@ -65,7 +66,7 @@ pub struct RuleStatus {
 }
 
 /// How packets come in at a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PortKind {
     /// An AF_PACKET socket: everything for the groups that rules take on this interface.
@@ -75,7 +76,7 @@ pub enum PortKind {
 }
 
 /// One bound input socket and where its frames went.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PortStatus {
     /// The port's number, unique over the life of the process.
@@ -110,12 +111,13 @@ pub struct PortStatus {
 }
 
 /// One interface as the relay sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InterfaceStatus {
     /// The kernel's view.
     pub link: Link,
     /// Its addresses.
+    #[schemars(with = "Vec<String>")]
     pub addresses: Vec<IpNet>,
     /// Rules that take packets from it.
     pub input_of: Vec<String>,
@@ -124,7 +126,7 @@ pub struct InterfaceStatus {
 }
 
 /// One worker thread.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkerStatus {
     /// Its number, from 0.
@@ -158,7 +160,7 @@ pub struct WorkerStatus {
 }
 
 /// One upstream membership that rules need.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MembershipStatus {
     /// The interface.
@@ -176,7 +178,7 @@ pub struct MembershipStatus {
 }
 
 /// One output of a forwarding entry.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MrouteOutput {
     /// The outgoing interface; none where routing decides.
@@ -192,7 +194,7 @@ pub struct MrouteOutput {
 }
 
 /// One compiled forwarding entry, as the workers have it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MrouteEntry {
     /// The incoming interface.
@@ -210,7 +212,7 @@ pub struct MrouteEntry {
 }
 
 /// The whole forwarding state.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Mroute {
     /// The table's generation.
@@ -238,7 +240,7 @@ pub struct Stats {
 }
 
 /// What input sockets counted before they were closed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClosedPorts {
     /// How many were closed.
@@ -258,7 +260,7 @@ pub struct ClosedPorts {
 }
 
 /// Who answers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Pong {
     /// The daemon's version.
