@@ -30,10 +30,14 @@ fn written_by_people<T: JsonSchema>(title: &str, comment: &str) -> Value {
     document
 }
 
-/// What every published schema goes through: no `null`, simple enumerations, descriptions without the line
-/// breaks of the source.
+/// What is read from people: no `null`, and as [`plain`].
 pub(super) fn tidy(schema: &mut Schema) {
     without_null(schema);
+    plain(schema);
+}
+
+/// Simple enumerations, and descriptions without the line breaks of the source.
+pub(super) fn plain(schema: &mut Schema) {
     enumerations(schema);
     visit(schema.as_object_mut(), &mut |node| {
         if let Some(Value::String(description)) = node.get_mut("description") {

@@ -7,11 +7,14 @@
 mod crd;
 mod document;
 mod openapi;
+mod operations;
 pub mod route;
 mod structural;
 
 #[cfg(test)]
-mod tests;
+mod openapi_tests;
+#[cfg(test)]
+pub(crate) mod tests;
 
 pub use crd::{crd, crd_yaml};
 pub use document::{file, rule};
