@@ -20,6 +20,7 @@
 mod bind;
 mod body;
 mod client;
+mod endpoints;
 mod events;
 mod listen;
 mod problem;
@@ -31,6 +32,7 @@ pub mod v1;
 
 pub use bind::{BindError, bind};
 pub use client::{Answer, Client, ClientError};
+pub use endpoints::ROUTES;
 pub use events::{Publisher, Subscriptions};
 pub use listen::EventStream;
 pub use problem::{Problem, ProblemError};

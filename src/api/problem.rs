@@ -4,10 +4,11 @@ use crate::config::{Diagnostic, Diagnostics};
 use crate::control::event::Refusal;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Why a request was refused. Nothing changed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
     /// What kind of problem, for programs: `urn:mcr:problem:invalid-rule`.
@@ -25,7 +26,7 @@ pub struct Problem {
 }
 
 /// One mistake in a request body.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProblemError {
     /// Where, as a path through the document: `outputs[1].group`. Empty for the document itself.

@@ -13,6 +13,7 @@ use crate::config::spec_of;
 use crate::config::v1::{InputSpec, OutputSpec, RuleSpec};
 use crate::control::view::{Drops, OutputStatus, RuleStatus, Stats};
 use crate::types::{Rule, Time};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -21,7 +22,7 @@ use std::collections::BTreeMap;
 pub type DropsJson = BTreeMap<String, u64>;
 
 /// One rule, what it does and what it did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RuleJson {
     /// Unique among all rules.
@@ -50,7 +51,7 @@ pub struct RuleJson {
 }
 
 /// One output of a rule and what it did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OutputJson {
     /// The output as the file writes it.
@@ -71,7 +72,7 @@ pub struct OutputJson {
 }
 
 /// Counters of everything.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StatsJson {
     /// When the counters were read: nanoseconds on a monotonic clock. Two answers give a rate.

@@ -5,11 +5,12 @@ use super::ports::PortState;
 use super::router::Router;
 use crate::fib::counters::{OutputCounters, PortCounters};
 use crate::types::DropStage;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What a sum is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SumKind {
     /// Frames that the kernel delivered = those it dropped + those the worker took. What still waits
@@ -25,7 +26,7 @@ pub enum SumKind {
 }
 
 /// One sum with both its sides.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Sum {
     /// The worker; none = sockets that are closed by now, and workers that died.
@@ -66,7 +67,7 @@ impl Sum {
 }
 
 /// All sums of one reading of the counters.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Ledger {
     /// True where every sum closes.

@@ -4,12 +4,13 @@ pub use super::ledger::{Ledger, Sum, SumKind};
 
 use crate::types::{DropReason, IfIndex, Link, Rule, RuleId, Time};
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// Datagrams and their UDP payload bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Traffic {
     /// Datagrams; a super-frame counts as the datagrams that it carries.
     pub datagrams: u64,
@@ -21,7 +22,7 @@ pub struct Traffic {
 pub type Drops = BTreeMap<DropReason, u64>;
 
 /// What a rule or an output is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// It forwards what arrives.
@@ -67,7 +68,7 @@ pub struct RuleStatus {
 }
 
 /// How packets come in at a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PortKind {
     /// An AF_PACKET socket: everything for the groups that rules take on this interface.
@@ -77,7 +78,7 @@ pub enum PortKind {
 }
 
 /// One bound input socket and where its frames went.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PortStatus {
     /// The port's number, unique over the life of the process.
@@ -112,12 +113,13 @@ pub struct PortStatus {
 }
 
 /// One interface as the relay sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InterfaceStatus {
     /// The kernel's view.
     pub link: Link,
     /// Its addresses.
+    #[schemars(with = "Vec<String>")]
     pub addresses: Vec<IpNet>,
     /// Rules that take packets from it.
     pub input_of: Vec<String>,
@@ -126,7 +128,7 @@ pub struct InterfaceStatus {
 }
 
 /// One worker thread.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkerStatus {
     /// Its number, from 0.
@@ -160,7 +162,7 @@ pub struct WorkerStatus {
 }
 
 /// One upstream membership that rules need.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MembershipStatus {
     /// The interface.
@@ -178,7 +180,7 @@ pub struct MembershipStatus {
 }
 
 /// One output of a forwarding entry.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MrouteOutput {
     /// The outgoing interface; none where routing decides.
@@ -200,7 +202,7 @@ pub struct MrouteOutput {
 }
 
 /// One compiled forwarding entry, as the workers have it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MrouteEntry {
     /// The incoming interface.
@@ -222,7 +224,7 @@ pub struct MrouteEntry {
 }
 
 /// The whole forwarding state.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Mroute {
     /// The table's generation.
@@ -252,7 +254,7 @@ pub struct Stats {
 }
 
 /// What input sockets counted before they were closed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClosedPorts {
     /// How many were closed.
@@ -272,7 +274,7 @@ pub struct ClosedPorts {
 }
 
 /// Who answers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Pong {
     /// The daemon's version.
@@ -291,7 +293,7 @@ pub struct Pong {
 }
 
 /// The file that keeps rules of origin `runtime`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StateFileStatus {
     /// Its path.
@@ -303,7 +305,7 @@ pub struct StateFileStatus {
 }
 
 /// What happened, or would happen, to a rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ChangeKind {
     /// It was not there.
@@ -317,7 +319,7 @@ pub enum ChangeKind {
 }
 
 /// One rule in a change.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RuleChange {
     /// What happened to it.
@@ -333,7 +335,7 @@ pub struct RuleChange {
 }
 
 /// What is logged.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LogLevel {
     /// For everything but `modules`: off, error, warn, info, debug or trace.

@@ -1,6 +1,7 @@
 //! L5, the running relay: builds everything, owns the one event loop, dispatches.
 
 mod announce;
+pub mod arguments;
 mod dispatch;
 mod limits;
 mod questions;

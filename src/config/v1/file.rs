@@ -16,6 +16,7 @@ pub struct File {
     pub version: Option<u32>,
     /// The rules: at most 100,000.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100_000))]
     pub rules: Vec<RuleSpec>,
     /// For each input interface the processor cores, and so the workers, that serve it.
     #[serde(skip_serializing_if = "Option::is_none")]

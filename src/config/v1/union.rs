@@ -13,6 +13,12 @@ use std::marker::PhantomData;
 trait Union: Sized {
     /// What would be right, to complete "must be …".
     const EXPECTED: &'static str;
+    /// What it means, for the schema.
+    const MEANING: &'static str;
+    /// The numbers of the short form, from and to; none = no number is right.
+    const NUMBERS: Option<(u64, u64)>;
+    /// The words of the short form.
+    const WORDS: &'static [&'static str];
     /// The object form.
     type Object: for<'de> Deserialize<'de>;
     fn from_number(number: u64) -> Option<Self>;
@@ -86,9 +92,19 @@ macro_rules! impl_union {
 
             fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
                 let object = generator.subschema_for::<$object>();
+                let mut forms = Vec::new();
+                if let Some((from, to)) = <$name as Union>::NUMBERS {
+                    forms.push(schemars::json_schema!(
+                        { "type": "integer", "minimum": from, "maximum": to }
+                    ));
+                }
+                let words = <$name as Union>::WORDS;
+                forms.push(schemars::json_schema!({ "type": "string", "enum": words }));
+                forms.push(object);
+                let (meaning, expected) = (<$name as Union>::MEANING, <$name as Union>::EXPECTED);
                 schemars::json_schema!({
-                    "description": format!("Must be {}.", <$name as Union>::EXPECTED),
-                    "anyOf": [{ "type": "integer", "minimum": 0 }, { "type": "string" }, object],
+                    "description": format!("{meaning}: {expected}, or the same as an object."),
+                    "anyOf": forms,
                 })
             }
         }
@@ -130,6 +146,9 @@ pub enum TtlMode {
 
 impl Union for Ttl {
     const EXPECTED: &'static str = "a TTL from 1 to 255, \"decrement\" or \"keep\"";
+    const MEANING: &'static str = "How the TTL is made";
+    const NUMBERS: Option<(u64, u64)> = Some((1, 255));
+    const WORDS: &'static [&'static str] = &["decrement", "keep"];
     type Object = TtlObject;
 
     fn from_number(number: u64) -> Option<Self> {
@@ -197,6 +216,9 @@ pub enum DscpMode {
 
 impl Union for Dscp {
     const EXPECTED: &'static str = "a DSCP from 0 to 63 or \"keep\"";
+    const MEANING: &'static str = "How the DSCP is made";
+    const NUMBERS: Option<(u64, u64)> = Some((0, 63));
+    const WORDS: &'static [&'static str] = &["keep"];
     type Object = DscpObject;
 
     fn from_number(number: u64) -> Option<Self> {
@@ -270,6 +292,9 @@ pub enum OutputSourceMode {
 impl Union for OutputSource {
     const EXPECTED: &'static str =
         "\"interface\", \"keep\" or { address: \"10.0.0.9\", port: 4000 }";
+    const MEANING: &'static str = "Where the source comes from";
+    const NUMBERS: Option<(u64, u64)> = None;
+    const WORDS: &'static [&'static str] = &["interface", "keep"];
     type Object = OutputSourceObject;
 
     fn from_number(_: u64) -> Option<Self> {
@@ -339,6 +364,9 @@ pub enum VlanMode {
 
 impl Union for Vlan {
     const EXPECTED: &'static str = "a VLAN from 1 to 4094 or \"any\"";
+    const MEANING: &'static str = "Which VLANs are taken";
+    const NUMBERS: Option<(u64, u64)> = Some((1, 4094));
+    const WORDS: &'static [&'static str] = &["any"];
     type Object = VlanObject;
 
     fn from_number(number: u64) -> Option<Self> {
