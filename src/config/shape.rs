@@ -88,8 +88,10 @@ fn report_and_prune(
             _ => String::new(),
         };
         let known = wording::backticked(message);
-        let meant = wording::synonym(&key)
-            .filter(|meant| known.iter().any(|k| k == meant))
+        let meant = wording::synonyms(&key)
+            .iter()
+            .copied()
+            .find(|meant| known.iter().any(|k| k == meant))
             .or_else(|| nearest(&camel_case(&key), known.iter().map(String::as_str)));
         match meant {
             Some(meant) => {
