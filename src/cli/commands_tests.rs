@@ -39,7 +39,7 @@ async fn add_list_remove() {
     assert_eq!(rules.len(), 1);
     assert_eq!((rules[0].priority, rules[0].outputs.len()), (7, 2));
     for output in &rules[0].outputs {
-        assert_eq!(output.ttl, "keep");
+        assert_eq!(output.spec.ttl, Some(crate::config::v1::Ttl::Keep));
     }
     let list = mcrctl(&daemon.path, "list").await.out;
     let row =
