@@ -284,4 +284,4 @@ fn refusal(problem: &Problem, form: OutputForm) -> String {
 
 #[cfg(test)]
 #[path = "commands_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -137,3 +137,7 @@ fn save(file: &Path, text: &str, force: bool) -> io::Result<()> {
     let _ = fs::remove_file(&temporary);
     saved
 }
+
+#[cfg(test)]
+#[path = "config_commands_tests.rs"]
+mod tests;
