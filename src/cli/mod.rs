@@ -13,6 +13,7 @@ mod difference;
 mod json5;
 mod monitor;
 mod rates;
+mod sentences;
 mod tables;
 mod text;
 

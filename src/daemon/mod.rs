@@ -224,7 +224,7 @@ impl Daemon {
         }
         let (running, workers) = (self.sockets.running().len(), self.router.workers());
         let rules = self.router.rule_count();
-        self.service.status(format!("{rules} rules, {running} of {workers} workers run"));
+        self.service.status(format!("rules: {rules}, workers running: {running} of {workers}"));
     }
 
     fn state_written(&mut self, outcome: std::io::Result<()>) {

@@ -76,27 +76,28 @@ async fn the_service_manager_hears_the_daemons_life() {
     manager.set_nonblocking(true).expect("sets");
     let watchdog = Some(Duration::from_millis(100));
     let invitation = Invitation { socket: Some(socket.into()), watchdog };
-    let mut all: Vec<String> = Vec::new();
+    let (mut all, mut from): (Vec<String>, usize) = (Vec::new(), 0);
     place
         .run_for(&invitation, async |client: Client| {
             let mut wait_for = async |what: &str| {
-                let from = all.len();
                 until(what, async || {
                     all.extend(std::iter::from_fn(|| heard(&manager)));
-                    all[from..].iter().any(|message| message.contains(what))
+                    let found = all[from..].iter().position(|message| message.contains(what));
+                    from += found.map_or(0, |at| at + 1);
+                    found.is_some()
                 })
                 .await;
             };
             wait_for("READY=1").await;
             client.ping().await.expect("the socket was open before");
-            wait_for("STATUS=0 rules, 1 of 1 workers run").await;
+            wait_for("STATUS=rules: 0, workers running: 1 of 1").await;
             for _ in 0..3 {
                 wait_for("WATCHDOG=1").await;
             }
             client.add_rule(&rule("a", 1)).await.expect("added");
-            wait_for("STATUS=1 rules, 1 of 1 workers run").await;
+            wait_for("STATUS=rules: 1, workers running: 1 of 1").await;
             place.configure(&json!([rule("b", 2)]), "info");
-            wait_for("STATUS=2 rules").await;
+            wait_for("STATUS=rules: 2,").await;
         })
         .await;
     let rest = std::iter::from_fn(|| heard(&manager));
