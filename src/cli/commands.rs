@@ -3,7 +3,7 @@
 use super::args::{AddArgs, Args, Command, OutputForm};
 use super::config_args::LogLevelCommand;
 use super::text::{shown, shown_json};
-use super::{config_commands, monitor, rates, tables};
+use super::{config_commands, monitor, rates, sentences, tables};
 use crate::api::v1::{ChangesJson, RuleJson, SetLogLevel, StatsJson};
 use crate::api::{Answer, Client, ClientError, Problem};
 use crate::config::{self, Diagnostics};
@@ -83,18 +83,18 @@ async fn answer(client: &Client, command: &Command, form: OutputForm) -> Result<
             let body = rule(add).map_err(Failure::InvalidRule)?;
             if add.dry_run {
                 let answer = client.post("/v1/rules?dryRun=true", &body).await?;
-                return Ok(show(&answer, form, |c: ChangesJson| tables::changes(&c))?);
+                return Ok(show(&answer, form, |c: ChangesJson| sentences::changes(&c))?);
             }
             let answer = client.post("/v1/rules", &body).await?;
             let new = answer.status == 201;
-            show(&answer, form, |rule: RuleJson| tables::added(&rule, new))
+            show(&answer, form, |rule: RuleJson| sentences::added(&rule, new))
         }
         Command::Remove { rule, dry_run: true } => {
             let answer = client.try_delete_rule(rule).await?;
-            show(&answer, form, |changes: ChangesJson| tables::changes(&changes))
+            show(&answer, form, |changes: ChangesJson| sentences::changes(&changes))
         }
         Command::Remove { rule, dry_run: false } => {
-            show(&client.delete_rule(rule).await?, form, |rule: RuleJson| tables::removed(&rule))
+            show(&client.delete_rule(rule).await?, form, |rule: RuleJson| sentences::removed(&rule))
         }
         Command::List => show(&client.get("/v1/rules").await?, form, |rules: Vec<RuleJson>| {
             tables::rules(&rules)
@@ -111,14 +111,14 @@ async fn answer(client: &Client, command: &Command, form: OutputForm) -> Result<
         Command::Mroute => {
             show(&client.get("/v1/mroute").await?, form, |mroute| tables::mroute(&mroute))
         }
-        Command::Ping => show(&client.get("/v1/ping").await?, form, |pong| tables::ping(&pong)),
+        Command::Ping => show(&client.get("/v1/ping").await?, form, |pong| sentences::ping(&pong)),
         Command::LogLevel(LogLevelCommand::Get) => {
-            show(&client.get("/v1/log-level").await?, form, |level| tables::log_level(&level))
+            show(&client.get("/v1/log-level").await?, form, |level| sentences::log_level(&level))
         }
         Command::LogLevel(LogLevelCommand::Set { level, module }) => {
             let wanted = SetLogLevel { level: level.clone(), module: module.clone() };
             let answer = client.put("/v1/log-level", &json!(wanted)).await?;
-            show(&answer, form, |level| tables::log_level(&level))
+            show(&answer, form, |level| sentences::log_level(&level))
         }
         // These print by themselves.
         Command::Monitor | Command::Config(_) => Ok(String::new()),
@@ -280,4 +280,4 @@ fn refusal(problem: &Problem, form: OutputForm) -> String {
 
 #[cfg(test)]
 #[path = "commands_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -4,7 +4,7 @@ use super::args::OutputForm;
 use super::commands::{Exit, Failure, print, show};
 use super::config_args::ConfigCommand;
 use super::text::{shown, shown_json};
-use super::{difference, json5, tables};
+use super::{difference, json5, sentences, tables};
 use crate::api::Client;
 use crate::api::v1::{ChangesJson, Document};
 use crate::config;
@@ -33,7 +33,7 @@ pub(super) async fn run(
             let body = document_of(file)?;
             let query = if *dry_run { "?dryRun=true" } else { "" };
             let answer = client.put(&format!("/v1/rules{query}"), &body).await?;
-            print(out, &show(&answer, form, |changes: ChangesJson| tables::changes(&changes))?)?;
+            print(out, &show(&answer, form, |changes: ChangesJson| sentences::changes(&changes))?)?;
         }
         ConfigCommand::Check { file } => {
             let loaded = config::load_file(file).map_err(Failure::Mistakes)?;
@@ -137,3 +137,7 @@ fn save(file: &Path, text: &str, force: bool) -> io::Result<()> {
     let _ = fs::remove_file(&temporary);
     saved
 }
+
+#[cfg(test)]
+#[path = "config_commands_tests.rs"]
+mod tests;

@@ -14,6 +14,7 @@ mod json5;
 mod monitor;
 mod rates;
 mod rule_text;
+mod sentences;
 mod tables;
 mod text;
 

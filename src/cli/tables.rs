@@ -1,129 +1,14 @@
 //! Answers as tables for people. Names come from others: each passes through `shown`.
 
-use super::columns::{Column, Columns, TIE, untied};
+use super::columns::{Column, Columns, TIE};
 use super::rates::{Totals, drops};
 use super::rule_text::{endpoint, input, output, unchanged};
-use super::text::{duration, shown};
+use super::text::shown;
 use crate::api::v1::{
-    ChangeKind, ChangesJson, InterfaceStatus, Ledger, LogLevel, Mroute, MrouteEntry, MrouteOutput,
-    OutputJson, Pong, PortKind, PortStatus, RuleJson, State, StateFileStatus, StatsJson, SumKind,
-    WorkerStatus,
+    InterfaceStatus, Mroute, MrouteEntry, MrouteOutput, OutputJson, PortKind, PortStatus, RuleJson,
+    State, StatsJson, WorkerStatus,
 };
 use std::fmt::Display;
-
-pub(super) fn ping(pong: &Pong) -> String {
-    let kept = match &pong.state_file {
-        None => String::new(),
-        Some(StateFileStatus { path, error: Some(error), .. }) => {
-            format!("run-time rules are not kept in {}: {}\n", shown(path), shown(error))
-        }
-        Some(StateFileStatus { path, saved: true, .. }) => {
-            format!("run-time rules are kept in {}\n", shown(path))
-        }
-        Some(StateFileStatus { path, .. }) => {
-            format!("run-time rules are being written to {}\n", shown(path))
-        }
-    };
-    format!(
-        "mcrd {} answers: process {}, up {}, {}, generation {}\n{kept}",
-        shown(&pong.version),
-        pong.pid,
-        duration(pong.uptime_seconds),
-        count(pong.rules, "rule"),
-        pong.generation
-    )
-}
-
-/// What a change did, or would do: a line for each rule that does not stay as it is.
-pub(super) fn changes(changes: &ChangesJson) -> String {
-    let mut out = String::new();
-    for change in &changes.changes {
-        let sign = match change.change {
-            ChangeKind::Added => '+',
-            ChangeKind::Removed => '-',
-            ChangeKind::Changed => '~',
-            ChangeKind::Unchanged => continue,
-        };
-        out.push_str(&format!("{sign} {} ({})", shown(change.id.as_str()), shown(&change.rule)));
-        if let Some(is) = change.state {
-            out.push_str(&format!(" {}", state(is)));
-        }
-        if let Some(reason) = &change.reason {
-            out.push_str(&format!(": {}", shown(reason)));
-        }
-        out.push('\n');
-    }
-    let ChangesJson { added, removed, changed, unchanged, .. } = changes;
-    out.push_str(&match changes.dry_run {
-        true => format!(
-            "this would add {added}, remove {removed}, change {changed} and leave {unchanged} as it is\n"
-        ),
-        false => format!(
-            "added {added}, removed {removed}, changed {changed}, left {unchanged} as it was\n"
-        ),
-    });
-    out
-}
-
-pub(super) fn log_level(level: &LogLevel) -> String {
-    let by = match level.set_by.as_str() {
-        "file" => "as the configuration file says",
-        "commandLine" => "as the command line of mcrd says",
-        _ => "set at run time",
-    };
-    let mut out = format!("{}, {by}\n", shown(&level.level));
-    for (module, level) in &level.modules {
-        out.push_str(&format!("    {}: {}\n", shown(module), shown(level)));
-    }
-    out
-}
-
-/// Whether the counters add up.
-fn ledger(ledger: &Ledger) -> String {
-    if ledger.closes {
-        return "all sums close\n".to_owned();
-    }
-    let mut out = String::new();
-    for sum in ledger.sums.iter().filter(|sum| !sum.closes) {
-        let whose = match sum.worker {
-            Some(worker) => format!("worker {worker}"),
-            None => "closed ports and former workers".to_owned(),
-        };
-        let what = match sum.kind {
-            SumKind::Kernel => "frames from the kernel",
-            SumKind::Frames => "frames taken",
-            SumKind::Datagrams => "datagrams",
-            SumKind::Copies => "copies wanted",
-        };
-        let by = match sum.difference {
-            missing if missing > 0 => format!("{missing} not accounted for"),
-            twice => format!("{} too many", twice.unsigned_abs()),
-        };
-        let (total, accounted) = (sum.total, sum.accounted);
-        out.push_str(&format!(
-            "does not close: {whose}, {what}: {total}, of which {accounted} have a name: {by}\n"
-        ));
-    }
-    out
-}
-
-/// What `add` says.
-pub(super) fn added(rule: &RuleJson, new: bool) -> String {
-    let known = if new { "" } else { " (the same rule was there already)" };
-    let mut out = format!("rule {} is {}", titled(rule), state(rule.state));
-    match &rule.reason {
-        Some(reason) => out.push_str(&format!(": {}{known}\n", shown(reason))),
-        None => out.push_str(&format!("{known}\n")),
-    }
-    for note in output_notes(rule) {
-        out.push_str(&format!("    {note}\n"));
-    }
-    untied(&out)
-}
-
-pub(super) fn removed(rule: &RuleJson) -> String {
-    format!("removed rule {}\n", titled(rule))
-}
 
 pub(super) fn rules(rules: &[RuleJson]) -> String {
     if rules.is_empty() {
@@ -232,7 +117,7 @@ pub(super) fn stats(stats: &StatsJson) -> String {
     }
     out.push_str(&Totals::of(stats).sentence());
     out.push('\n');
-    out.push_str(&ledger(&stats.ledger));
+    out.push_str(&super::sentences::ledger(&stats.ledger));
     out
 }
 
@@ -412,7 +297,7 @@ pub(super) fn count(n: impl Display, what: &str) -> String {
 }
 
 /// The outputs that are pending for a reason of their own.
-fn output_notes(rule: &RuleJson) -> Vec<String> {
+pub(super) fn output_notes(rule: &RuleJson) -> Vec<String> {
     let own = |o: &&OutputJson| o.reason.is_some() && o.reason != rule.reason;
     let note = |o: &OutputJson| {
         let reason = o.reason.as_deref().unwrap_or_default();
@@ -421,7 +306,7 @@ fn output_notes(rule: &RuleJson) -> Vec<String> {
     rule.outputs.iter().filter(own).map(note).collect()
 }
 
-fn titled(rule: &RuleJson) -> String {
+pub(super) fn titled(rule: &RuleJson) -> String {
     format!("{} ({})", shown(&rule.id), shown(&rule.origin))
 }
 

@@ -8,20 +8,21 @@ mod questions;
 mod reload;
 mod requests;
 mod service;
+mod start;
 mod state_file;
 
 use crate::api;
 use crate::clock;
 use crate::config::{self, Diagnostics, Loaded};
-use crate::control::event::{Event, Refusal};
+use crate::control::event::Event;
 use crate::control::notice::Notice;
 use crate::control::router::{Output, Router};
 use crate::dataplane::link::{FromWorker, ToWorker};
-use crate::dataplane::pool::{IoChoice, Pool, Settings};
+use crate::dataplane::pool::Pool;
 use crate::netlink::Monitor;
 use crate::sources::file_watch::{Changes, FileWatch};
 use crate::telemetry::{self, Filter, Logging, SetBy};
-use crate::types::{NetEvent, Origin, Rule, Time};
+use crate::types::{NetEvent, Origin, Time};
 use anyhow::Context;
 use dispatch::Sockets;
 use futures::FutureExt;
@@ -30,9 +31,9 @@ use service::{Invitation, Service};
 use state_file::StateFile;
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot};
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 /// Questions waiting for the loop; beyond that, askers wait.
 const QUESTIONS: usize = 256;
@@ -95,7 +96,8 @@ pub fn run(options: &Options) -> Result<(), StartError> {
         .context("cannot start the event loop")?;
     let invitation = Invitation::of_environment();
     runtime.block_on(async {
-        Daemon::start(options, loaded, logging, watch, &invitation)?.serve().await
+        let daemon = Daemon::start(options, loaded, logging, watch, &invitation)?;
+        daemon.serve(std::future::pending()).await
     })?;
     Ok(())
 }
@@ -138,75 +140,10 @@ struct Daemon {
 }
 
 impl Daemon {
-    fn start(
-        options: &Options,
-        loaded: Loaded,
-        logging: Logging,
-        watch: Option<FileWatch>,
-        invitation: &Invitation,
-    ) -> anyhow::Result<Self> {
-        let settings = reload::Settings::of(&loaded);
-        // Signals first: one that comes while we start must not kill us half-way.
-        let hangup = signal(SignalKind::hangup())?;
-        let terminate = signal(SignalKind::terminate())?;
-        let interrupt = signal(SignalKind::interrupt())?;
-        let monitor = Monitor::start().context("cannot watch the network by rtnetlink")?;
-        let (report, reports) = mpsc::unbounded_channel();
-        let workers = loaded.dataplane.workers;
-        let pool = Pool::start(worker_settings(&loaded.dataplane), report)
-            .context("cannot start a worker thread")?;
-        let now = clock::now();
-        let mut router = Router::new(now, workers, std::process::id());
-        let set = loaded.rules;
-        info!(rules = set.len(), workers, "starting");
-        router.handle(now, Event::Rules { origin: Origin::File, set })?;
-        let state_file = options.state_dir.as_deref().map(|dir| {
-            let (file, rules) = StateFile::open(dir, now);
-            take_over(&mut router, rules);
-            file
-        });
-
-        let (ask, asked) = mpsc::channel(QUESTIONS);
-        let path = options.socket.clone().or(loaded.control.socket);
-        let path = path.unwrap_or_else(|| PathBuf::from(api::DEFAULT_SOCKET));
-        let listener = api::bind(&path, loaded.control.group.as_deref())?;
-        let (stop_api, stopped) = oneshot::channel::<()>();
-        let shutdown = async {
-            // Sent or dropped: both mean stop.
-            let _ = stopped.await;
-        };
-        let publisher = api::Publisher::default();
-        let (events, limits) = (publisher.subscriptions(), api::Limits::default());
-        let api = tokio::spawn(api::serve(listener, ask, events, limits, shutdown));
-        info!(socket = %path.display(), "control socket is open");
-        Ok(Self {
-            router,
-            monitor,
-            pool,
-            reports,
-            asked,
-            sockets: Sockets::new(workers, loaded.dataplane.receive_buffer_bytes),
-            questions: Questions::default(),
-            config: options.config.clone(),
-            changes: watch.map(FileWatch::spawn),
-            settings,
-            logging,
-            state_file,
-            publisher,
-            service: Service::new(invitation),
-            network_known: false,
-            restarts: Vec::new(),
-            stop_api,
-            api,
-            hangup,
-            terminate,
-            interrupt,
-        })
-    }
-
     /// The event loop. Each turn takes what has happened, lets the core draw the consequences once,
-    /// and does what it asks for.
-    async fn serve(mut self) -> anyhow::Result<()> {
+    /// and does what it asks for. Ends with `stop`, SIGTERM or SIGINT.
+    async fn serve(mut self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let mut stop = std::pin::pin!(stop);
         let mut age = tokio::time::interval(AGE);
         // What is taken over from the file is no change of it.
         let state_file = self.state_file.take();
@@ -228,6 +165,7 @@ impl Daemon {
                 () = tokio::time::sleep(wait) => self.timeouts(),
                 _ = self.terminate.recv() => break,
                 _ = self.interrupt.recv() => break,
+                () = &mut stop => break,
             }
         }
         self.service.stopping();
@@ -287,7 +225,7 @@ impl Daemon {
         }
         let (running, workers) = (self.sockets.running().len(), self.router.workers());
         let rules = self.router.rule_count();
-        self.service.status(format!("{rules} rules, {running} of {workers} workers run"));
+        self.service.status(format!("rules: {rules}, workers running: {running} of {workers}"));
     }
 
     fn state_written(&mut self, outcome: std::io::Result<()>) {
@@ -407,28 +345,5 @@ async fn written(file: &mut Option<StateFile>) -> std::io::Result<()> {
     }
 }
 
-fn worker_settings(dataplane: &config::Dataplane) -> Settings {
-    let io = match dataplane.io {
-        config::Io::Auto => IoChoice::Auto,
-        config::Io::IoUring => IoChoice::IoUring,
-        config::Io::Syscalls => IoChoice::Syscalls,
-    };
-    let (workers, buffers) = (dataplane.workers, dataplane.buffers);
-    let egress_sockets = limits::egress_sockets(limits::raise_descriptors(), workers);
-    Settings { workers, io, egress_sockets, buffers }
-}
-
-/// Hands the core the rules of an earlier run; those that the file has by now are left out.
-fn take_over(router: &mut Router, mut rules: Vec<Rule>) {
-    if let Err(Refusal::Conflicts(conflicts)) = router.check_set(Origin::Runtime, &rules) {
-        for conflict in conflicts.iter().rev() {
-            let rule = rules.remove(conflict.index).display_name();
-            warn!(rule, error = conflict.text, "run-time rule left out");
-        }
-    }
-    if let Err(refusal) =
-        router.handle(clock::now(), Event::Rules { origin: Origin::Runtime, set: rules })
-    {
-        error!(error = %refusal, "run-time rules are not taken over");
-    }
-}
+#[cfg(test)]
+mod tests;
