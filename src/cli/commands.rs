@@ -1,6 +1,7 @@
 //! One function a command: ask, print.
 
 use super::args::{AddArgs, Args, Command, OutputForm};
+use super::offline;
 use super::text::{shown, shown_json};
 use super::{rates, tables};
 use crate::api::v1::{RuleJson, StatsJson};
@@ -56,6 +57,22 @@ impl From<io::Error> for Failure {
 pub async fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> Exit {
     let client = Client::new(&args.socket_path);
     let outcome = match &args.command {
+        Command::Completions { shell } => {
+            print(out, &offline::completions(*shell)).map_err(Failure::from)
+        }
+        Command::Import { from } => match offline::import(from) {
+            Ok(imported) => {
+                let warnings: Vec<String> = imported
+                    .warnings
+                    .iter()
+                    .map(|w| format!("{}\n", shown(&w.to_string())))
+                    .collect();
+                print(err, &warnings.concat())
+                    .and_then(|()| print(out, &imported.document))
+                    .map_err(Failure::from)
+            }
+            Err(mistakes) => Err(Failure::InvalidRule(mistakes)),
+        },
         Command::Stats { watch: Some(interval) } => {
             watch(&client, *interval, args.output, out).await
         }
@@ -97,6 +114,8 @@ async fn answer(client: &Client, command: &Command, form: OutputForm) -> Result<
             show(&client.get("/v1/mroute").await?, form, |mroute| tables::mroute(&mroute))
         }
         Command::Ping => show(&client.get("/v1/ping").await?, form, |pong| tables::ping(&pong)),
+        // Answered without a daemon.
+        Command::Completions { .. } | Command::Import { .. } => Ok(String::new()),
     };
     Ok(text?)
 }

@@ -6,11 +6,12 @@
 mod args;
 mod columns;
 mod commands;
+mod offline;
 mod rates;
 mod tables;
 mod text;
 
-pub use args::{Args, Command, OutputForm};
+pub use args::{Args, Command, ImportFrom, OutputForm};
 pub use commands::{Exit, run};
 
 use clap::Parser;

@@ -5,6 +5,7 @@
 //! [`crate::types::Rule`]), `diagnose` (places in the text). The control API's rules take the same way.
 
 mod diagnose;
+pub mod import;
 mod load;
 mod node;
 mod path;
