@@ -80,6 +80,28 @@ pub enum Command {
     /// Show or set what mcrd logs.
     #[command(subcommand)]
     LogLevel(LogLevelCommand),
+    /// Print the completions of mcrctl for a shell, such as `mcrctl completions bash >
+    /// /etc/bash_completion.d/mcrctl`.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Turn the configuration of another program into ours; mcrd is not asked.
+    Import {
+        /// Whose configuration.
+        #[command(subcommand)]
+        from: ImportFrom,
+    },
+}
+
+/// Whose configuration is imported.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ImportFrom {
+    /// Print rules that do what a smcroute.conf asks for; what cannot be carried over is named.
+    Smcroute {
+        /// The file, or - for standard input.
+        file: PathBuf,
+    },
 }
 
 /// A rule on the command line.

@@ -2,6 +2,7 @@
 
 use super::args::{AddArgs, Args, Command, OutputForm};
 use super::config_args::LogLevelCommand;
+use super::offline;
 use super::text::{shown, shown_json};
 use super::{config_commands, monitor, rates, sentences, tables};
 use crate::api::v1::{ChangesJson, RuleJson, SetLogLevel, StatsJson};
@@ -61,6 +62,24 @@ impl From<io::Error> for Failure {
 pub async fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> Exit {
     let client = Client::new(&args.socket_path);
     let outcome = match &args.command {
+        Command::Completions { shell } => {
+            let text = offline::completions(*shell);
+            print(out, &text).map(|()| Exit::Done).map_err(Failure::from)
+        }
+        Command::Import { from } => match offline::import(from) {
+            Ok(imported) => {
+                let warnings: Vec<String> = imported
+                    .warnings
+                    .iter()
+                    .map(|w| format!("{}\n", shown(&w.to_string())))
+                    .collect();
+                print(err, &warnings.concat())
+                    .and_then(|()| print(out, &imported.document))
+                    .map(|()| Exit::Done)
+                    .map_err(Failure::from)
+            }
+            Err(mistakes) => Err(Failure::InvalidRule(mistakes)),
+        },
         Command::Stats { watch: Some(interval) } => {
             watch(&client, *interval, args.output, out).await.map(|()| Exit::Done)
         }
@@ -121,7 +140,10 @@ async fn answer(client: &Client, command: &Command, form: OutputForm) -> Result<
             show(&answer, form, |level| sentences::log_level(&level))
         }
         // These print by themselves.
-        Command::Monitor | Command::Config(_) => Ok(String::new()),
+        Command::Monitor
+        | Command::Config(_)
+        | Command::Completions { .. }
+        | Command::Import { .. } => Ok(String::new()),
     };
     Ok(text?)
 }

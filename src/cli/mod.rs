@@ -12,13 +12,14 @@ mod config_commands;
 mod difference;
 mod json5;
 mod monitor;
+mod offline;
 mod rates;
 mod rule_text;
 mod sentences;
 mod tables;
 mod text;
 
-pub use args::{Args, Command, OutputForm};
+pub use args::{Args, Command, ImportFrom, OutputForm};
 pub use commands::{Exit, run};
 pub use config_args::{ConfigCommand, LogLevelCommand};
 

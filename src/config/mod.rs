@@ -6,6 +6,7 @@
 
 mod compare;
 mod diagnose;
+pub mod import;
 mod load;
 mod node;
 mod output_text;
