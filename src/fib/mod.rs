@@ -354,11 +354,9 @@ impl Fib {
             let class = &tables.classes[class as usize];
             let udp = class.ports.iter().map(|&(start, end, entry)| (Some((start, end)), entry));
             let other = class.other.map(|entry| (None, entry));
-            all.extend(
-                udp.chain(other).map(|(ports, entry)| {
-                    (FlowSet { ports, ..set }, &tables.entries[entry as usize])
-                }),
-            );
+            all.extend(udp.chain(other).map(|(ports, entry)| {
+                (FlowSet { ports, ..set }, &tables.entries[entry as usize])
+            }));
         }
         all.sort_by_key(|(set, _)| *set);
         all

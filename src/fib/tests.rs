@@ -40,9 +40,10 @@ fn send(oif: u32, ttl: u8) -> Send {
 }
 
 fn rule(slot: u32, groups: &[&str], sends: &[Send]) -> Resolved {
-    let copies = (0u32..)
-        .zip(sends)
-        .map(|(n, send)| CopyOut { slot: OutputSlot(slot * 4 + n), action: Action::Send(*send) });
+    let copies = (0u32..).zip(sends).map(|(n, send)| CopyOut {
+        slot: OutputSlot(slot * 4 + n),
+        action: Action::Send(*send),
+    });
     Resolved {
         slot: RuleSlot(slot),
         iif: IfIndex(1),
@@ -146,10 +147,7 @@ fn a_contradiction_for_one_destination_only_is_partial() {
     assert_eq!((copies(6), copies(7)), (2, 2));
     let entry = compiled.fib.lookup(&packet(group(7), 1, 1)).expect("hit");
     assert_eq!(entry.copies[1].action, Action::Drop(DropReason::Contradicted));
-    let same = build(vec![
-        rule(0, &["239.1.1.1/32"], &[send(2, 1)]),
-        rule(1, &["239.1.1.1/32"], &[send(2, 9)]),
-    ]);
+    let same = build(vec![rule(0, &["239.1.1.1/32"], &[send(2, 1)]), rule(1, &["239.1.1.1/32"], &[send(2, 9)])]);
     assert!(same.conflicts.iter().all(|conflict| !conflict.partial) && same.conflicts.len() == 1);
 }
 
@@ -239,8 +237,9 @@ fn model(rules: &[Resolved], packet: &FlowKey) -> Option<(Vec<u32>, Vec<Copy>, u
 fn any_net() -> impl Strategy<Value = IpNet> {
     prop_oneof![
         (0u8..6).prop_map(|last| net(&format!("239.1.1.{last}/32"))),
-        (0u8..4, 29u8..32)
-            .prop_map(|(last, length)| { net(&format!("239.1.1.{}/{length}", last * 2)).trunc() }),
+        (0u8..4, 29u8..32).prop_map(|(last, length)| {
+            net(&format!("239.1.1.{}/{length}", last * 2)).trunc()
+        }),
         Just(net("224.0.0.0/4")),
         Just(net("224.0.0.0/23")),
         Just(net("224.0.0.5/32")),
@@ -248,8 +247,9 @@ fn any_net() -> impl Strategy<Value = IpNet> {
 }
 
 fn any_sources() -> impl Strategy<Value = Vec<IpNet>> {
-    let one = (0u8..4, 30u8..=32)
-        .prop_map(|(last, length)| net(&format!("10.0.0.{last}/{length}")).trunc());
+    let one = (0u8..4, 30u8..=32).prop_map(|(last, length)| {
+        net(&format!("10.0.0.{last}/{length}")).trunc()
+    });
     proptest::collection::vec(one, 0..3)
 }
 
@@ -260,11 +260,8 @@ fn any_send() -> impl Strategy<Value = Send> {
         1 => (0u8..2).prop_map(|last| Target::Map { base: group(last * 8), host_bits: 3 }),
     ];
     let port = prop_oneof![Just(None), (1u16..5).prop_map(Some)];
-    (2u32..4, target, port, 1u8..3).prop_map(|(oif, target, port, ttl)| Send {
-        target,
-        port,
-        ..send(oif, ttl)
-    })
+    (2u32..4, target, port, 1u8..3)
+        .prop_map(|(oif, target, port, ttl)| Send { target, port, ..send(oif, ttl) })
 }
 
 prop_compose! {

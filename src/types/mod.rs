@@ -17,8 +17,8 @@ pub use input_filter::InputFilter;
 pub use membership::Membership;
 pub use net_event::{Address, Link, NetEvent, NetSnapshot, Route};
 pub use rule::{
-    Destination, Dscp, Input, Join, LAST_RELAYED_TTL, MtuPolicy, Origin, Output, OutputSource,
-    Port, PortRange, Protocol, Rule, RuleId, RuleIdError, SourceFilter, Ttl, UNSET_TTL, VlanFilter,
+    Destination, Dscp, Input, Join, LAST_RELAYED_TTL, MtuPolicy, Origin, Output, OutputSource, Port,
+    PortRange, Protocol, Rule, RuleId, RuleIdError, SourceFilter, Ttl, UNSET_TTL, VlanFilter,
     relayed_ttl,
 };
 pub use selector::{InterfaceSelector, MAX_PATTERN, NameGlob, NameRegex, PatternError};
