@@ -70,13 +70,12 @@ impl Corpus<'_> {
 
     fn property(&mut self, schema: &Value, at: &mut Vec<Step>) {
         let forms = self.alternatives(schema);
-        let takes = |kind: &str| {
-            forms.iter().any(|form| match &form["type"] {
-                Value::String(own) => own == kind,
-                Value::Array(kinds) => kinds.iter().any(|own| own == kind),
-                _ => form["const"].is_string() && kind == "string",
-            })
+        let is = |form: &Value, kind: &str| match &form["type"] {
+            Value::String(own) => own == kind,
+            Value::Array(kinds) => kinds.iter().any(|own| own == kind),
+            _ => form["const"].is_string() && kind == "string",
         };
+        let takes = |kind: &str| forms.iter().any(|form| is(form, kind));
         let mut wrong = vec![Value::Null, json!(1.5)];
         for (kind, value) in [
             ("boolean", json!(true)),
@@ -90,7 +89,7 @@ impl Corpus<'_> {
             }
         }
         let words = |form: &Value| form["const"].is_string() || form["enum"].is_array();
-        if takes("string") && forms.iter().filter(|form| form["type"] == "string").all(words) {
+        if takes("string") && forms.iter().filter(|form| is(form, "string")).all(words) {
             wrong.push(json!("no-such-word"));
         }
         for value in wrong {
@@ -204,7 +203,7 @@ fn check(cases: &[Case], refused: &[&str], load: impl Fn(&str) -> Vec<Diagnostic
 fn every_property_of_the_file() {
     let schema = serde_json::to_value(schemars::schema_for!(v1::File)).expect("JSON");
     let cases = Corpus::new(&schema, json!({ "rules": [rule()] }));
-    assert!(cases.len() > 900, "{}", cases.len());
+    assert!(cases.len() > 700, "{}", cases.len());
     let refused = ["pinning", "igmp", "pim", "msdp", "metrics"];
     check(&cases, &refused, |text| match load_text("f", text) {
         Ok(_) => Vec::new(),
@@ -216,7 +215,7 @@ fn every_property_of_the_file() {
 fn every_property_of_a_rule() {
     let schema = serde_json::to_value(schemars::schema_for!(v1::RuleSpec)).expect("JSON");
     let cases = Corpus::new(&schema, rule());
-    assert!(cases.len() > 500, "{}", cases.len());
+    assert!(cases.len() > 400, "{}", cases.len());
     check(&cases, &[], |text| match rule_from_json(text.as_bytes(), Origin::Runtime) {
         Ok(_) => Vec::new(),
         Err(told) => told.list,

@@ -273,8 +273,7 @@ pub struct OutputSourceObject {
     /// The source address.
     pub address: Option<String>,
     /// The UDP source port.
-    #[schemars(range(min = 1))]
-    pub port: Option<u16>,
+    pub port: Option<Bounded<1, 65535>>,
 }
 
 /// Where an output's source comes from.
@@ -310,7 +309,7 @@ impl Union for OutputSource {
     }
 
     fn from_object(object: OutputSourceObject) -> Result<Self, &'static str> {
-        match (object.mode, object.address, object.port) {
+        match (object.mode, object.address, object.port.map(Bounded::get)) {
             (Some(OutputSourceMode::Interface), None, None) => Ok(Self::Interface),
             (Some(OutputSourceMode::Keep), None, None) => Ok(Self::Keep),
             (Some(OutputSourceMode::Address) | None, Some(address), port) => {

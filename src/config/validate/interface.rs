@@ -4,7 +4,8 @@ use super::super::diagnose::{Findings, quoted};
 use super::super::path::Path;
 use super::super::v1;
 use super::address::{self, Use};
-use crate::types::{IfName, InterfaceSelector, NameGlob, NameRegex};
+use crate::types::{IfName, InterfaceSelector, NameGlob, NameRegex, PatternError};
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 /// How many entries `interfaces` may have.
@@ -87,7 +88,7 @@ fn selector(
         parsed.map_err(|error| findings.report(&at.key("nameGlob"), error.to_string())).ok()
     });
     let name_regex = part(name_regex.as_deref(), |regex| {
-        let parsed = NameRegex::try_from(regex.to_owned());
+        let parsed = compiled(regex);
         let wrong = |why| format!("{} is not a regular expression: {why}", quoted(regex));
         parsed.map_err(|error| findings.report(&at.key("nameRegex"), wrong(error))).ok()
     });
@@ -133,6 +134,27 @@ fn part<T>(given: Option<&str>, check: impl FnOnce(&str) -> Option<T>) -> Option
         None => Some(None),
         Some(text) => check(text).map(Some),
     }
+}
+
+/// The pattern, compiled once for all rules that use it: that takes longer than all else in a rule, and
+/// the result is larger.
+fn compiled(text: &str) -> Result<NameRegex, PatternError> {
+    /// Patterns that are kept; more than that begin anew.
+    const MOST: usize = 256;
+    thread_local! {
+        static COMPILED: RefCell<HashMap<String, NameRegex>> = RefCell::default();
+    }
+    COMPILED.with_borrow_mut(|compiled| {
+        if let Some(regex) = compiled.get(text) {
+            return Ok(regex.clone());
+        }
+        let regex = NameRegex::try_from(text.to_owned())?;
+        if compiled.len() >= MOST {
+            compiled.clear();
+        }
+        compiled.insert(text.to_owned(), regex.clone());
+        Ok(regex)
+    })
 }
 
 fn is_word(text: &str, longest: usize) -> bool {

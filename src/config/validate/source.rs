@@ -46,7 +46,12 @@ pub(super) fn sources(
     Some(SourceFilter { include: nets(include), exclude: nets(exclude) })
 }
 
-fn list(texts: &[String], key: &str, at: &Path, findings: &mut Findings) -> Option<Vec<Ipv4Net>> {
+fn list(
+    texts: &[String],
+    key: &'static str,
+    at: &Path,
+    findings: &mut Findings,
+) -> Option<Vec<Ipv4Net>> {
     let at = at.key(key);
     if texts.len() > MAX_SOURCES {
         findings.report(&at, format!("has {} entries; {MAX_SOURCES} is the most", texts.len()));
