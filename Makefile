@@ -8,7 +8,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test verify fuzz lint fmt doc setup fresh clean
+.PHONY: help demo test verify fuzz lint fmt doc deb setup fresh clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,13 @@ fmt: ## Format the code
 
 doc: ## The crate's documentation, in target/doc
 	cargo doc --locked --no-deps --document-private-items
+
+deb: ## A Debian package in target/debian (installs cargo-deb); scripts/deb-check proves it
+	@scripts/setup build
+	@command -v cargo-deb >/dev/null || cargo install --locked cargo-deb
+	cargo build --locked --release --bins
+	rm -rf target/completions && target/release/mcrd completions target/completions
+	cargo deb --locked --no-build
 
 setup: ## Only install what the others need
 	@scripts/setup build test demo

@@ -5,7 +5,7 @@
 //! `tests/architecture.rs` enforces it.
 //!
 //! ```text
-//! L5 edges      config  api  cli  traffic  telemetry            daemon (knows everyone)
+//! L5 edges      config  sources  api  cli  traffic  telemetry  schema  manual   daemon (knows everyone)
 //! L4 shells     sys  clock  netlink  sockets  dataplane         the only I/O
 //! L3 core       control                                         pure
 //! L2            rib                                             pure
@@ -21,9 +21,12 @@ pub mod control;
 pub mod daemon;
 pub mod dataplane;
 pub mod fib;
+pub mod manual;
 pub mod netlink;
 pub mod rib;
+pub mod schema;
 pub mod sockets;
+pub mod sources;
 pub mod sys;
 pub mod telemetry;
 pub mod traffic;

@@ -16,7 +16,8 @@ fn the_file_that_shows_every_field_loads() {
     assert_eq!(loaded.dataplane, config::Dataplane::default(), "defaults are shown");
     assert_eq!(loaded.rules.len(), 1);
     let outputs = &loaded.rules[0].outputs;
-    assert_eq!(outputs.iter().map(|output| output.ttl).collect::<Vec<_>>(), [Ttl::default(); 2]);
+    assert_eq!(outputs.iter().map(|output| output.ttl).collect::<Vec<_>>(), [Ttl::default(); 3]);
+    assert!(outputs[2].local);
     assert_eq!(outputs[1].destination, Destination::Address([10, 4, 0, 9].into()));
 }
 

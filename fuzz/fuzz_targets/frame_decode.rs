@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mcr::dataplane::decode::{FrameMeta, decode};
+use mcr::dataplane::decode::{FrameMeta, Packet, decode};
 use mcr::types::{DropStage, LinkLayer};
 use mcr::wire::checksum::Sum;
 
@@ -42,7 +42,14 @@ fuzz_target!(|input: &[u8]| {
         fix_checksum(&mut frame, if meta.link_layer == LinkLayer::Ethernet { 14 } else { 0 });
     }
     match decode(&frame, &meta) {
-        Ok(datagram) => {
+        Ok(Packet::Fragment(fragment)) => {
+            let end = fragment.payload_start as usize + fragment.payload_len as usize;
+            assert!(end <= frame.len());
+            assert!(fragment.more || fragment.offset > 0);
+        }
+        Ok(Packet::Whole(datagram)) => {
+            let ip = datagram.header_start as usize + usize::from(datagram.header_len);
+            assert!(ip <= datagram.payload_start as usize);
             let end = datagram.payload_start as usize + datagram.payload_len as usize;
             assert!(end <= frame.len());
             assert!(datagram.segment > 0);

@@ -1,9 +1,11 @@
 //! The client: one request, one connection.
 
 use super::problem::Problem;
-use super::v1::{InterfaceStatus, Mroute, Pong, RuleJson, StatsJson, WorkerStatus};
+use super::v1::{Document, InterfaceStatus, Mroute, Pong, RuleJson, StatsJson, WorkerStatus};
+use crate::types::Origin;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
 use hyper::{Method, Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use nix::unistd::{Gid, Group};
@@ -19,6 +21,9 @@ use tokio::time::timeout;
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// The largest answer that is read, bytes.
 const MAX_ANSWER: usize = 512 * 1024 * 1024;
+
+type Sender = http1::SendRequest<Full<Bytes>>;
+type Connection = http1::Connection<TokioIo<UnixStream>, Full<Bytes>>;
 
 /// Asks the daemon behind one control socket.
 #[derive(Clone, Debug)]
@@ -177,16 +182,65 @@ impl Client {
         self.ask(Method::DELETE, &rule_path(key), String::new()).await
     }
 
+    /// Replaces a document; the answer as it comes.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn put(&self, path: &str, body: &serde_json::Value) -> Result<Answer, ClientError> {
+        self.ask(Method::PUT, path, body.to_string()).await
+    }
+
+    /// What [`Self::delete_rule`] would do; the answer as it comes.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn try_delete_rule(&self, key: &str) -> Result<Answer, ClientError> {
+        let path = format!("{}?dryRun=true", rule_path(key));
+        self.ask(Method::DELETE, &path, String::new()).await
+    }
+
+    /// The running rules as a document: of one origin, or all.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn config(&self, origin: Option<Origin>) -> Result<Document, ClientError> {
+        let query = origin.map(|origin| format!("?origin={origin}")).unwrap_or_default();
+        self.get(&format!("/v1/config{query}")).await?.read()
+    }
+
     /// One request within the time; `body` is JSON where it is not empty.
     async fn ask(&self, method: Method, path: &str, body: String) -> Result<Answer, ClientError> {
         match timeout(self.timeout, self.exchange(method, path, body)).await {
             Ok(answer) => answer,
-            Err(_) => Err(ClientError::Unreachable(format!(
-                "{}: no answer within {:?}; is that mcrd, and is it overloaded?",
-                self.path.display(),
-                self.timeout
-            ))),
+            Err(_) => Err(self.too_late()),
         }
+    }
+
+    pub(super) fn too_late(&self) -> ClientError {
+        ClientError::Unreachable(format!(
+            "{}: no answer within {:?}; is that mcrd, and is it overloaded?",
+            self.path.display(),
+            self.timeout
+        ))
+    }
+
+    pub(super) fn limit(&self) -> Duration {
+        self.timeout
+    }
+
+    pub(super) fn no_http(&self, error: &hyper::Error) -> ClientError {
+        ClientError::Protocol(format!(
+            "{}: what answers there broke off or does not speak HTTP ({error}); is it mcrd?",
+            self.path.display()
+        ))
+    }
+
+    pub(super) async fn connect(&self) -> Result<(Sender, Connection), ClientError> {
+        let stream = UnixStream::connect(&self.path)
+            .await
+            .map_err(|error| ClientError::Unreachable(why_unreachable(&self.path, &error)))?;
+        let shaken = http1::handshake(TokioIo::new(stream)).await;
+        shaken.map_err(|error| self.no_http(&error))
     }
 
     async fn exchange(
@@ -195,17 +249,7 @@ impl Client {
         path: &str,
         body: String,
     ) -> Result<Answer, ClientError> {
-        let stream = UnixStream::connect(&self.path)
-            .await
-            .map_err(|error| ClientError::Unreachable(why_unreachable(&self.path, &error)))?;
-        let no_http = |error: hyper::Error| {
-            ClientError::Protocol(format!(
-                "{}: what answers there broke off or does not speak HTTP ({error}); is it mcrd?",
-                self.path.display()
-            ))
-        };
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(no_http)?;
+        let (mut sender, connection) = self.connect().await?;
         let mut request = Request::builder().method(method).uri(path).header(header::HOST, "mcr");
         if !body.is_empty() {
             request = request.header(header::CONTENT_TYPE, "application/json");
@@ -214,13 +258,9 @@ impl Client {
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| ClientError::Protocol(format!("cannot ask for {path}: {error}")))?;
         let answer = async {
-            let response = sender.send_request(request).await.map_err(no_http)?;
-            let status = response.status();
-            let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
-            let body = body.map_err(|error| {
-                ClientError::Protocol(format!("the daemon's answer broke off: {error}"))
-            })?;
-            Ok((status, body.to_bytes()))
+            let response =
+                sender.send_request(request).await.map_err(|error| self.no_http(&error))?;
+            Ok((response.status(), whole(response.into_body()).await?))
         };
         let mut answer = std::pin::pin!(answer);
         let mut connection = std::pin::pin!(connection);
@@ -234,7 +274,15 @@ impl Client {
     }
 }
 
-fn understand(status: StatusCode, body: &[u8]) -> Result<Answer, ClientError> {
+/// A body to its end.
+pub(super) async fn whole(body: Incoming) -> Result<Bytes, ClientError> {
+    let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(|error| {
+        ClientError::Protocol(format!("the daemon's answer broke off: {error}"))
+    })?;
+    Ok(body.to_bytes())
+}
+
+pub(super) fn understand(status: StatusCode, body: &[u8]) -> Result<Answer, ClientError> {
     let text = std::str::from_utf8(body)
         .map_err(|_| ClientError::Protocol("the daemon's answer is not text".into()))?;
     if status.is_success() {

@@ -1,14 +1,16 @@
 //! For tests: a core that keeps rules in a list and answers everything else with samples.
 
 use super::server::{Exchange, Limits, serve};
-use super::{Client, bind};
-use crate::control::event::{Refusal, Reply, Request};
+use super::{Client, Publisher, bind};
+use crate::control::event::{Change, Conflict, Refusal, Reply, Request};
 use crate::control::view::{
-    ClosedPorts, InterfaceStatus, MembershipStatus, Mroute, MrouteEntry, MrouteOutput,
-    OutputStatus, Pong, PortKind, PortStatus, RuleStatus, State, Stats, Traffic, WorkerStatus,
+    ChangeKind, ClosedPorts, InterfaceStatus, Ledger, LogLevel, MembershipStatus, Mroute,
+    MrouteEntry, MrouteOutput, OutputStatus, Pong, PortKind, PortStatus, RuleChange, RuleStatus,
+    State, Stats, Traffic, WorkerStatus,
 };
 use crate::types::{
-    Destination, DropReason, IfIndex, Input, Link, LinkLayer, Origin, Output, Port, Rule, Time, Ttl,
+    Destination, DropReason, IfIndex, Input, InterfaceSelector, Join, Link, LinkLayer, Origin, Output,
+    Port, PortRange, Protocol, Rule, SourceFilter, Time, Ttl, VlanFilter,
 };
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -21,19 +23,18 @@ fn ip(text: &str) -> IpAddr {
 
 /// A runtime rule from 239.1.1.1:5000 on eth0 to a group and, routed, to an address.
 pub(crate) fn rule(id: &str, name: Option<&str>) -> Rule {
+    let on = |name: &str| vec![InterfaceSelector::named(name.parse().expect("a name"))];
     let multicast = Output {
-        name: None,
-        interface: Some("eth1".parse().expect("a name")),
         destination: Destination::Address(ip("239.2.2.2")),
         port: Port::new(6000),
         ttl: Ttl::Set(8),
+        ..Output::unchanged(on("eth1"))
     };
     let unicast = Output {
-        name: None,
-        interface: None,
         destination: Destination::Address(ip("10.9.9.9")),
         port: Port::new(7000),
         ttl: Ttl::Decrement,
+        ..Output::unchanged(Vec::new())
     };
     Rule {
         id: id.parse().expect("an id"),
@@ -42,10 +43,14 @@ pub(crate) fn rule(id: &str, name: Option<&str>) -> Rule {
         enabled: true,
         priority: 500,
         input: Input {
-            interface: "eth0".parse().expect("a name"),
-            destination: ip("239.1.1.1"),
-            port: Port::new(5000),
-            source: Some(ip("10.0.0.1")),
+            interfaces: on("eth0"),
+            groups: vec![ip("239.1.1.1").into()],
+            ports: Port::new(5000).map(PortRange::one).into_iter().collect(),
+            sources: SourceFilter { include: vec![ip("10.0.0.1").into()], exclude: Vec::new() },
+            protocol: Protocol::Udp,
+            join: Join::Always,
+            link_local: false,
+            vlan: VlanFilter::Untagged,
         },
         outputs: vec![multicast, unicast],
     }
@@ -59,7 +64,7 @@ pub(crate) fn status(rule: Rule) -> RuleStatus {
         .map(|_| OutputStatus {
             state: State::Pending,
             reason: Some("no route to 10.9.9.9".into()),
-            interface: None,
+            interfaces: Vec::new(),
             wanted: 0,
             sent: Traffic::default(),
             drops: [].into(),
@@ -68,7 +73,7 @@ pub(crate) fn status(rule: Rule) -> RuleStatus {
     if let Some(first) = outputs.first_mut() {
         first.state = State::Active;
         first.reason = None;
-        first.interface = Some(IfIndex(3));
+        first.interfaces = vec![IfIndex(3)];
         first.wanted = 1000;
         first.sent = Traffic { datagrams: 980, bytes: 1_372_000 };
         first.drops = [(DropReason::SendBufferFull, 20)].into();
@@ -97,7 +102,7 @@ pub(crate) fn port() -> PortStatus {
         partial_checksums: 0,
         datagrams: 1012,
         matched: 1000,
-        drops: [(DropReason::Fragment, 3), (DropReason::NoRule, 12)].into(),
+        drops: [(DropReason::FragmentInvalid, 3), (DropReason::NoRule, 12)].into(),
     }
 }
 
@@ -108,6 +113,7 @@ pub(crate) fn stats(rules: Vec<RuleStatus>) -> Stats {
         closed_ports: ClosedPorts::default(),
         rules,
         workers: vec![worker()],
+        ledger: Ledger { closes: true, sums: vec![] },
     }
 }
 
@@ -143,6 +149,7 @@ pub(crate) fn interface() -> InterfaceStatus {
             kind: "veth".into(),
             link_layer: LinkLayer::Ethernet,
             mac: Some([2, 0, 0, 0, 0, 1]),
+            peer: None,
         },
         addresses: vec!["10.0.0.7/24".parse().expect("a prefix")],
         input_of: vec!["runtime/cam".into()],
@@ -153,18 +160,22 @@ pub(crate) fn interface() -> InterfaceStatus {
 pub(crate) fn mroute() -> Mroute {
     let output = MrouteOutput {
         interface: Some("eth1".into()),
-        destination: Some(ip("239.2.2.2")),
+        destination: Some("239.2.2.2".into()),
         port: Some(6000),
         ttl: "16".into(),
+        dscp: None,
+        source: None,
         blocked: Some(DropReason::NoCarrier),
     };
     Mroute {
         generation: 7,
         entries: vec![MrouteEntry {
             interface: "eth0".into(),
+            vlan: None,
             source: None,
-            group: ip("239.1.1.1"),
-            port: Some(5000),
+            group: "239.1.1.1".into(),
+            port: Some("5000".into()),
+            other_protocols: false,
             rules: vec!["runtime/cam".into()],
             outputs: vec![output],
         }],
@@ -188,6 +199,7 @@ fn answer(rules: &mut Vec<Rule>, request: Request) -> Result<Reply, Refusal> {
             uptime_seconds: 93_784,
             generation: 7,
             rules: rules.len(),
+            state_file: None,
         }),
         Request::AddRule(rule) => match rules.iter().find(|r| r.id == rule.id) {
             Some(same) if *same == rule => Reply::Unchanged(Box::new(status(rule))),
@@ -217,12 +229,99 @@ fn answer(rules: &mut Vec<Rule>, request: Request) -> Result<Reply, Refusal> {
         Request::Workers => Reply::Workers(vec![worker()]),
         Request::Interfaces => Reply::Interfaces(vec![interface()]),
         Request::Mroute => Reply::Mroute(mroute()),
+        Request::RuleSet(origin) => {
+            let asked = rules.iter().filter(|rule| origin.is_none_or(|o| rule.origin == o));
+            Reply::RuleSet(asked.cloned().collect())
+        }
+        Request::ReplaceRules(set) => Reply::Changes(replace(rules, set)?),
+        Request::DryRun(change) => {
+            let mut copy = rules.clone();
+            let set = match change {
+                Change::Replace(set) => set,
+                Change::Add(rule) => {
+                    answer(&mut copy, Request::AddRule(rule.clone()))?;
+                    let known = rules.contains(&rule);
+                    let kind = if known { ChangeKind::Unchanged } else { ChangeKind::Added };
+                    return Ok(Reply::Changes(vec![changed(&rule, kind)]));
+                }
+                Change::Remove(key) => match answer(&mut copy, Request::RemoveRule(key))? {
+                    Reply::Rule(gone) => {
+                        let gone = changed(&gone.rule, ChangeKind::Removed);
+                        return Ok(Reply::Changes(vec![gone]));
+                    }
+                    other => panic!("{other:?}"),
+                },
+            };
+            Reply::Changes(replace(&mut copy, set)?)
+        }
+        Request::LogLevel => Reply::LogLevel(log_level("info")),
+        Request::SetLogLevel { level, .. } if level == "debgu" => {
+            return Err(Refusal::BadLogLevel("\"debgu\" is not a log level".into()));
+        }
+        Request::SetLogLevel { level, module } => Reply::LogLevel(match module {
+            None => log_level(&level),
+            Some(module) => LogLevel {
+                filter: format!("info,mcr::{module}={level}"),
+                modules: [(format!("mcr::{module}"), level)].into(),
+                ..log_level("info")
+            },
+        }),
     })
+}
+
+fn log_level(level: &str) -> LogLevel {
+    LogLevel {
+        level: level.into(),
+        modules: [].into(),
+        filter: level.into(),
+        set_by: "runtime".into(),
+    }
+}
+
+fn changed(rule: &Rule, change: ChangeKind) -> RuleChange {
+    let there = change != ChangeKind::Removed;
+    RuleChange {
+        change,
+        id: rule.id.clone(),
+        rule: rule.display_name(),
+        state: there.then_some(State::Active),
+        reason: None,
+    }
+}
+
+/// Makes the rules of origin `runtime` these.
+fn replace(rules: &mut Vec<Rule>, set: Vec<Rule>) -> Result<Vec<RuleChange>, Refusal> {
+    let foreign = |rule: &Rule| rules.iter().any(|r| r.id == rule.id && r.origin != rule.origin);
+    let taken = set.iter().enumerate().filter(|(_, rule)| foreign(rule));
+    let conflicts: Vec<Conflict> = taken
+        .map(|(index, rule)| Conflict {
+            index,
+            key: "id".into(),
+            text: format!("rule id \"{}\" is taken", rule.id),
+        })
+        .collect();
+    if !conflicts.is_empty() {
+        return Err(Refusal::Conflicts(conflicts));
+    }
+    let (before, others): (Vec<Rule>, Vec<Rule>) =
+        std::mem::take(rules).into_iter().partition(|rule| rule.origin == Origin::Runtime);
+    let kind = |rule: &Rule| match before.iter().find(|old| old.id == rule.id) {
+        None => ChangeKind::Added,
+        Some(old) if old == rule => ChangeKind::Unchanged,
+        Some(_) => ChangeKind::Changed,
+    };
+    let mut changes: Vec<RuleChange> = set.iter().map(|rule| changed(rule, kind(rule))).collect();
+    let gone = before.iter().filter(|old| set.iter().all(|rule| rule.id != old.id));
+    changes.extend(gone.map(|rule| changed(rule, ChangeKind::Removed)));
+    *rules = others.into_iter().chain(set).collect();
+    Ok(changes)
 }
 
 /// A server on a socket of its own, with the core above behind it.
 pub(crate) struct Daemon {
     pub(crate) path: PathBuf,
+    /// Tells events.
+    pub(crate) publisher: Publisher,
     stop: Option<oneshot::Sender<()>>,
     server: JoinHandle<std::io::Result<()>>,
     _dir: tempfile::TempDir,
@@ -248,8 +347,10 @@ impl Daemon {
         let shutdown = async {
             let _ = stopped.await;
         };
-        let server = tokio::spawn(serve(listener, to_core, limits, shutdown));
-        Self { path, stop: Some(stop), server, _dir: dir }
+        let publisher = Publisher::default();
+        let events = publisher.subscriptions();
+        let server = tokio::spawn(serve(listener, to_core, events, limits, shutdown));
+        Self { path, publisher, stop: Some(stop), server, _dir: dir }
     }
 
     pub(crate) fn client(&self) -> Client {

@@ -1,13 +1,14 @@
 //! Refusals as problem documents (RFC 9457).
 
-use crate::config::Diagnostics;
+use crate::config::{Diagnostic, Diagnostics};
 use crate::control::event::Refusal;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Why a request was refused. Nothing changed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
     /// What kind of problem, for programs: `urn:mcr:problem:invalid-rule`.
@@ -25,7 +26,7 @@ pub struct Problem {
 }
 
 /// One mistake in a request body.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProblemError {
     /// Where, as a path through the document: `outputs[1].group`. Empty for the document itself.
@@ -56,13 +57,13 @@ impl Problem {
         Refusal::Unavailable(why.to_owned()).into()
     }
 
-    /// The body is not JSON at all.
-    pub(super) fn bad_json(error: &serde_json::Error) -> Self {
+    /// The body is not JSON at all; `wanted` says what it should be.
+    pub(super) fn bad_json(wanted: &str, error: &serde_json::Error) -> Self {
         let mut problem = Self::new(
             StatusCode::BAD_REQUEST,
             "bad-json",
             "The body is not JSON",
-            format!("the body must be one rule as a JSON object: {error}"),
+            format!("the body must be {wanted}: {error}"),
         );
         problem.errors.push(ProblemError {
             path: String::new(),
@@ -76,7 +77,21 @@ impl Problem {
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
+        let detail = refusal.to_string();
+        let mut errors = Vec::new();
         let (status, kind, title) = match refusal {
+            Refusal::Conflicts(conflicts) => {
+                errors.extend(conflicts.into_iter().map(|conflict| ProblemError {
+                    path: format!("rules[{}].{}", conflict.index, conflict.key),
+                    message: conflict.text,
+                    line: None,
+                    column: None,
+                }));
+                (StatusCode::CONFLICT, "conflicts", "Rules are in conflict with others")
+            }
+            Refusal::BadLogLevel(_) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "bad-log-level", "Not a log level")
+            }
             Refusal::NoSuchRule(_) => (StatusCode::NOT_FOUND, "no-such-rule", "No such rule"),
             Refusal::Ambiguous { .. } => {
                 (StatusCode::CONFLICT, "ambiguous-name", "The name is ambiguous")
@@ -93,34 +108,40 @@ impl From<Refusal> for Problem {
                 (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not available now")
             }
         };
-        Self::new(status, kind, title, refusal.to_string())
+        Self { errors, ..Self::new(status, kind, title, detail) }
+    }
+}
+
+impl From<Diagnostic> for ProblemError {
+    fn from(one: Diagnostic) -> Self {
+        Self { path: one.path, message: one.message, line: one.line, column: one.column }
     }
 }
 
 impl From<Diagnostics> for Problem {
     fn from(diagnostics: Diagnostics) -> Self {
-        let errors: Vec<ProblemError> = diagnostics
-            .list
-            .into_iter()
-            .map(|one| ProblemError {
-                path: one.path,
-                message: one.message,
-                line: one.line,
-                column: one.column,
-            })
-            .collect();
+        let errors = diagnostics.list.into_iter().map(ProblemError::from).collect();
+        Self::of_errors("rule", errors)
+    }
+}
+
+impl Problem {
+    /// Mistakes in a document of rules.
+    pub fn of_document(diagnostics: Diagnostics) -> Self {
+        let errors = diagnostics.list.into_iter().map(ProblemError::from).collect();
+        Self::of_errors("document", errors)
+    }
+
+    /// Mistakes in a body, which should be a `what`.
+    pub(super) fn of_errors(what: &str, errors: Vec<ProblemError>) -> Self {
         let detail = match errors.len() {
-            1 => "the rule has a mistake".to_owned(),
-            n => format!("the rule has {n} mistakes"),
+            1 => format!("the {what} has a mistake"),
+            n => format!("the {what} has {n} mistakes"),
         };
-        let mut problem = Self::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "invalid-rule",
-            "The rule is not valid",
-            detail,
-        );
-        problem.errors = errors;
-        problem
+        let kind = format!("invalid-{what}");
+        let title = format!("The {what} is not valid");
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        Self { errors, ..Self::new(status, &kind, &title, detail) }
     }
 }
 

@@ -1,48 +1,60 @@
 //! The requests of version 1, each turned into one [`Request`] to the core.
 
+use super::events::{self, Subscriptions};
 use super::problem::Problem;
-use super::server::{Exchange, Limits};
-use super::v1::{RuleJson, StatsJson};
+use super::rule_set::{self, Asked, How};
+use super::server::{Exchange, Lasting, Limits};
+use super::v1::{RuleJson, SetLogLevel, StatsJson};
 use crate::config;
-use crate::control::event::{Refusal, Reply, Request};
+use crate::control::event::{Change, Refusal, Reply, Request};
 use crate::control::view::RuleStatus;
 use crate::types::Origin;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use http_body_util::BodyExt;
 use serde::Serialize;
 use serde_json::Value;
 use std::convert::identity;
-use tokio::sync::{mpsc, oneshot};
+use std::sync::Arc;
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
 #[derive(Clone)]
-struct Context {
+pub(super) struct Context {
     to_core: mpsc::Sender<Exchange>,
-    limits: Limits,
+    subscriptions: Subscriptions,
+    listeners: Arc<Semaphore>,
+    pub(super) limits: Limits,
 }
 
-type Answer = Result<Response, Problem>;
+pub(super) type Answer = Result<Response, Problem>;
 type Key = Result<Path<String>, PathRejection>;
 
 /// All endpoints.
-pub(super) fn router(to_core: mpsc::Sender<Exchange>, limits: Limits) -> Router {
+pub(super) fn router(
+    to_core: mpsc::Sender<Exchange>,
+    subscriptions: Subscriptions,
+    limits: Limits,
+) -> Router {
+    let listeners = Arc::new(Semaphore::new(limits.max_listeners));
     Router::new()
         .route("/v1/ping", get(ping))
-        .route("/v1/rules", get(rules).post(add_rule))
+        .route("/v1/rules", get(rules).post(add_rule).put(rule_set::replace))
         .route("/v1/rules/{key}", get(rule).delete(remove_rule))
         .route("/v1/stats", get(stats))
         .route("/v1/workers", get(workers))
         .route("/v1/interfaces", get(interfaces))
         .route("/v1/mroute", get(mroute))
+        .route("/v1/config", get(rule_set::show))
+        .route("/v1/events", get(listen))
+        .route("/v1/log-level", get(log_level).put(set_log_level))
         .fallback(no_such_path)
         .method_not_allowed_fallback(wrong_method)
-        .with_state(Context { to_core, limits })
+        .with_state(Context { to_core, subscriptions, listeners, limits })
 }
 
 /// What a connection beyond the limit gets, whatever it asks.
@@ -71,14 +83,24 @@ async fn rule(State(context): State<Context>, key: Key) -> Answer {
     json(StatusCode::OK, rule, RuleJson::from).await
 }
 
-async fn add_rule(State(context): State<Context>, headers: HeaderMap, body: Body) -> Answer {
-    let body = read_body(&context.limits, &headers, body).await?;
+async fn add_rule(
+    State(context): State<Context>,
+    how: Asked<How>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let dry_run = rule_set::only_tried(how)?;
+    let body = context.read_body(context.limits.max_body, &headers, body).await?;
     let rule = aside(move || {
         // Syntax first, with serde_json's limit on nesting: only well-formed JSON reaches the schema.
-        serde_json::from_slice::<Value>(&body).map_err(|error| Problem::bad_json(&error))?;
+        serde_json::from_slice::<Value>(&body)
+            .map_err(|error| Problem::bad_json("one rule as a JSON object", &error))?;
         config::rule_from_json(&body, Origin::Runtime).map_err(Problem::from)
     });
     let rule = rule.await??;
+    if dry_run {
+        return rule_set::changes(&context, Request::DryRun(Change::Add(rule)), true).await;
+    }
     let (status, rule) = match context.ask(Request::AddRule(rule)).await? {
         Reply::Rule(rule) => (StatusCode::CREATED, *rule),
         Reply::Unchanged(rule) => (StatusCode::OK, *rule),
@@ -89,8 +111,12 @@ async fn add_rule(State(context): State<Context>, headers: HeaderMap, body: Body
     Ok((location, json(status, rule, RuleJson::from).await?).into_response())
 }
 
-async fn remove_rule(State(context): State<Context>, key: Key) -> Answer {
-    match context.ask(Request::RemoveRule(key_of(key)?)).await? {
+async fn remove_rule(State(context): State<Context>, key: Key, how: Asked<How>) -> Answer {
+    let key = key_of(key)?;
+    if rule_set::only_tried(how)? {
+        return rule_set::changes(&context, Request::DryRun(Change::Remove(key)), true).await;
+    }
+    match context.ask(Request::RemoveRule(key)).await? {
         Reply::Rule(rule) => json(StatusCode::OK, *rule, RuleJson::from).await,
         other => Err(unexpected(&other)),
     }
@@ -124,14 +150,36 @@ async fn mroute(State(context): State<Context>) -> Answer {
     }
 }
 
+async fn log_level(State(context): State<Context>) -> Answer {
+    context.log_level(Request::LogLevel).await
+}
+
+async fn set_log_level(State(context): State<Context>, headers: HeaderMap, body: Body) -> Answer {
+    let body = context.read_body(context.limits.max_body, &headers, body).await?;
+    let wanted = "a JSON object such as {\"level\": \"debug\", \"module\": \"netlink\"}";
+    let SetLogLevel { level, module } =
+        serde_json::from_slice(&body).map_err(|error| Problem::bad_json(wanted, &error))?;
+    context.log_level(Request::SetLogLevel { level, module }).await
+}
+
+/// The stream of events: the only answer that has no end.
+async fn listen(State(context): State<Context>, Extension(lasting): Extension<Lasting>) -> Answer {
+    let limits = &context.limits;
+    let Ok(place) = Arc::clone(&context.listeners).try_acquire_owned() else {
+        return Err(events::too_many(limits.max_listeners));
+    };
+    lasting.set();
+    Ok(context.subscriptions.stream(limits.alive_interval, place))
+}
+
 async fn no_such_path(uri: Uri) -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         "no-such-path",
         "No such path",
         format!(
-            "there is no {}; there are /v1/ping, /v1/rules, /v1/rules/ID, /v1/stats, /v1/workers, \
-             /v1/interfaces and /v1/mroute",
+            "there is no {}; there are /v1/ping, /v1/rules, /v1/rules/ID, /v1/config, /v1/stats, \
+             /v1/workers, /v1/interfaces, /v1/mroute, /v1/events and /v1/log-level",
             uri.path()
         ),
     )
@@ -148,7 +196,7 @@ async fn wrong_method(method: Method, uri: Uri) -> Problem {
 
 impl Context {
     /// One question to the core, answered within the limit or refused.
-    async fn ask(&self, request: Request) -> Result<Reply, Problem> {
+    pub(super) async fn ask(&self, request: Request) -> Result<Reply, Problem> {
         let exchange = async {
             let (sender, receiver) = oneshot::channel();
             if self.to_core.send((request, sender)).await.is_err() {
@@ -165,6 +213,13 @@ impl Context {
                 "no answer within {:?}; whether a change was made is not known",
                 self.limits.answer_timeout
             ))),
+        }
+    }
+
+    async fn log_level(&self, request: Request) -> Answer {
+        match self.ask(request).await? {
+            Reply::LogLevel(level) => json(StatusCode::OK, level, identity).await,
+            other => Err(unexpected(&other)),
         }
     }
 
@@ -196,7 +251,7 @@ fn find(rules: Vec<RuleStatus>, key: &str) -> Result<RuleStatus, Refusal> {
 }
 
 /// The core answered another question.
-fn unexpected(reply: &Reply) -> Problem {
+pub(super) fn unexpected(reply: &Reply) -> Problem {
     tracing::error!(?reply, "the core answered another question");
     internal("the relay answered another question than was asked")
 }
@@ -221,7 +276,7 @@ fn key_of(key: Key) -> Result<String, Problem> {
 
 /// A document made of `value`. Thousands of rules take many milliseconds to write, and the daemon's
 /// loop runs on this thread: so another one writes them.
-async fn json<V, T>(status: StatusCode, value: V, shape: fn(V) -> T) -> Answer
+pub(super) async fn json<V, T>(status: StatusCode, value: V, shape: fn(V) -> T) -> Answer
 where
     V: Send + 'static,
     T: Serialize + 'static,
@@ -240,73 +295,11 @@ where
 }
 
 /// Does work that may take long on a thread of its own.
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+pub(super) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
     tokio::task::spawn_blocking(work).await.map_err(|error| {
         tracing::error!(%error, "a control request ended badly");
         internal("the request ended badly")
     })
-}
-
-/// The body, at most `max_body` bytes and within `body_timeout`.
-///
-/// A client that writes everything before it reads would see a broken pipe and not our refusal if
-/// we closed at once; so up to `max_discard` bytes beyond the limit are read and thrown away.
-async fn read_body(limits: &Limits, headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Problem> {
-    let too_large = || {
-        Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "too-large",
-            "The body is too large",
-            format!("a request body has at most {} bytes", limits.max_body),
-        )
-    };
-    let declared: Option<usize> =
-        headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
-    let waits_for_leave = headers.contains_key(header::EXPECT);
-    if declared.is_some_and(|n| n > limits.max_discard || (n > limits.max_body && waits_for_leave))
-    {
-        return Err(too_large());
-    }
-    let mut bytes = Vec::new();
-    let mut total = 0usize;
-    let read = timeout(limits.body_timeout, collect(limits, body, &mut bytes, &mut total)).await;
-    if total > limits.max_body {
-        return Err(too_large());
-    }
-    match read {
-        Ok(Ok(())) => Ok(bytes),
-        Ok(Err(error)) => Err(Problem::new(
-            StatusCode::BAD_REQUEST,
-            "bad-body",
-            "The body did not arrive whole",
-            format!("the request body could not be read: {error}"),
-        )),
-        Err(_) => Err(Problem::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "too-slow",
-            "The body came too slowly",
-            format!("the request body was not complete within {:?}", limits.body_timeout),
-        )),
-    }
-}
-
-async fn collect(
-    limits: &Limits,
-    mut body: Body,
-    bytes: &mut Vec<u8>,
-    total: &mut usize,
-) -> Result<(), axum::Error> {
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame?.into_data() else { continue };
-        *total = total.saturating_add(data.len());
-        if *total <= limits.max_body {
-            bytes.extend_from_slice(&data);
-        } else {
-            *bytes = Vec::new();
-            if *total > limits.max_discard {
-                break;
-            }
-        }
-    }
-    Ok(())
 }

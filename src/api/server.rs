@@ -1,23 +1,28 @@
 //! Connections: how many, how long, how much. Nothing that a client does or leaves undone holds up
 //! the relay or, beyond these limits, another client.
 
+use super::events::Subscriptions;
 use super::routes;
 use crate::control::event::{Refusal, Reply, Request};
 use axum::Router;
+use axum::body::Body;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use std::fs;
 use std::future::Future;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tower::ServiceExt;
 
 /// One question to the core and where its answer goes. A receiver that is gone is not an error: the
 /// client went away.
@@ -46,8 +51,15 @@ pub struct Limits {
     pub max_header: usize,
     /// Bytes of a request's body.
     pub max_body: usize,
+    /// Bytes of a document of rules.
+    pub max_document: usize,
     /// Bytes of a body too large that are read to the end, so that the client hears why.
     pub max_discard: usize,
+    /// Clients that listen to events at once.
+    pub max_listeners: usize,
+    /// How long the stream of events may be silent: then a line says that it goes on, which also
+    /// finds clients that have gone.
+    pub alive_interval: Duration,
     /// The pause after accept() failed, for example for want of descriptors.
     pub accept_pause: Duration,
 }
@@ -65,7 +77,10 @@ impl Default for Limits {
             shutdown_grace: Duration::from_secs(1),
             max_header: 16 * 1024,
             max_body: 1024 * 1024,
+            max_document: 16 * 1024 * 1024,
             max_discard: 64 * 1024 * 1024,
+            max_listeners: 64,
+            alive_interval: Duration::from_secs(10),
             accept_pause: Duration::from_millis(100),
         }
     }
@@ -79,12 +94,13 @@ impl Default for Limits {
 pub async fn serve(
     listener: UnixListener,
     to_core: mpsc::Sender<Exchange>,
+    subscriptions: Subscriptions,
     limits: Limits,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let file = SocketFile::of(&listener);
     let mut connections = JoinSet::new();
-    let server = Server::new(to_core, limits.clone());
+    let server = Server::new(to_core, subscriptions, limits.clone());
     let mut shutdown = std::pin::pin!(shutdown);
     let mut failures = 0u64;
     loop {
@@ -152,6 +168,20 @@ impl SocketFile {
     }
 }
 
+/// Says of a connection that its answer has no end, so that it is not cut off.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lasting(Arc<AtomicBool>);
+
+impl Lasting {
+    pub(super) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// A connection's right to a descriptor.
 enum Place {
     Served(OwnedSemaphorePermit),
@@ -167,11 +197,11 @@ struct Server {
 }
 
 impl Server {
-    fn new(to_core: mpsc::Sender<Exchange>, limits: Limits) -> Self {
+    fn new(to_core: mpsc::Sender<Exchange>, subscriptions: Subscriptions, limits: Limits) -> Self {
         Self {
             served: Arc::new(Semaphore::new(limits.max_connections)),
             turned_away: Arc::new(Semaphore::new(limits.max_turned_away)),
-            router: routes::router(to_core, limits.clone()),
+            router: routes::router(to_core, subscriptions, limits.clone()),
             busy_router: routes::busy_router(limits.max_connections),
             limits,
         }
@@ -195,10 +225,17 @@ impl Server {
 
     fn connection(&self, stream: UnixStream, place: Place) -> impl Future<Output = ()> + use<> {
         let limits = &self.limits;
+        let lasting = Lasting::default();
         let (router, total, permit) = match place {
             Place::Served(permit) => (&self.router, limits.connection_timeout, permit),
             Place::TurnedAway(permit) => (&self.busy_router, limits.turn_away_timeout, permit),
         };
+        let (router, marked) = (router.clone(), lasting.clone());
+        let service = service_fn(move |request: hyper::Request<Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(marked.clone());
+            router.clone().oneshot(request)
+        });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.header_timeout)
@@ -206,9 +243,14 @@ impl Server {
             .keep_alive(false)
             // A client that shuts down its sending side after the request still gets its answer.
             .half_close(true)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
+            .serve_connection(TokioIo::new(stream), service);
         async move {
-            match timeout(total, connection).await {
+            let mut connection = std::pin::pin!(connection);
+            let ended = match timeout(total, &mut connection).await {
+                Err(_) if lasting.is_set() => Ok(connection.await),
+                ended => ended,
+            };
+            match ended {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::debug!(%error, "control connection ended badly"),
                 Err(_) => tracing::debug!("control connection took too long"),

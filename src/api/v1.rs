@@ -1,23 +1,28 @@
 //! The JSON of version 1. Rules are written as in the configuration file, with state and counters
 //! beside each field; everything else is the core's view as it is.
 
+pub use super::events::EventJson;
+pub use crate::control::notice::{InterfaceState, Notice, RuleName};
 pub use crate::control::view::{
-    ClosedPorts, InterfaceStatus, MembershipStatus, Mroute, MrouteEntry, MrouteOutput, Pong,
-    PortKind, PortStatus, State, WorkerStatus,
+    ChangeKind, ClosedPorts, InterfaceStatus, Ledger, LogLevel, MembershipStatus, Mroute,
+    MrouteEntry, MrouteOutput, Pong, PortKind, PortStatus, RuleChange, State, StateFileStatus, Sum,
+    SumKind, WorkerStatus,
 };
 
+use crate::config::spec_of;
+use crate::config::v1::{InputSpec, OutputSpec, RuleSpec};
 use crate::control::view::{Drops, OutputStatus, RuleStatus, Stats};
-use crate::types::{Destination, Output, Port, Time, Ttl, is_multicast};
+use crate::types::{Rule, Time};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 /// Copies or frames dropped, by reason; reasons with zero are absent. The reasons are text, so that
 /// a client reads the answer of a newer daemon.
 pub type DropsJson = BTreeMap<String, u64>;
 
 /// One rule, what it does and what it did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RuleJson {
     /// Unique among all rules.
@@ -35,8 +40,8 @@ pub struct RuleJson {
     pub state: State,
     /// Why it is pending.
     pub reason: Option<String>,
-    /// What it takes.
-    pub input: InputJson,
+    /// What it takes, as the file writes it.
+    pub input: InputSpec,
     /// Where it goes.
     pub outputs: Vec<OutputJson>,
     /// Datagrams that matched.
@@ -45,43 +50,13 @@ pub struct RuleJson {
     pub matched_bytes: u64,
 }
 
-/// What a rule takes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct InputJson {
-    /// The interface.
-    pub interface: String,
-    /// The multicast group, or a unicast address of ours.
-    pub group: IpAddr,
-    /// The UDP port; absent = every port.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub port: Option<Port>,
-    /// The only source; absent = every source.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source: Option<IpAddr>,
-}
-
 /// One output of a rule and what it did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OutputJson {
-    /// The operator's name for it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// The interface to send on; absent = the kernel's routing decides.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub interface: Option<String>,
-    /// The group to send to; without `group` and `address` the group stays as it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub group: Option<IpAddr>,
-    /// The unicast address to send to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub address: Option<IpAddr>,
-    /// The UDP port; absent = unchanged.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub port: Option<Port>,
-    /// A number from 1 to 255, `"decrement"` or `"keep"`.
-    pub ttl: serde_json::Value,
+    /// The output as the file writes it.
+    #[serde(flatten)]
+    pub spec: OutputSpec,
     /// Active or pending.
     pub state: State,
     /// Why it is pending.
@@ -97,7 +72,7 @@ pub struct OutputJson {
 }
 
 /// Counters of everything.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StatsJson {
     /// When the counters were read: nanoseconds on a monotonic clock. Two answers give a rate.
@@ -110,15 +85,83 @@ pub struct StatsJson {
     pub rules: Vec<RuleJson>,
     /// Workers.
     pub workers: Vec<WorkerStatus>,
+    /// Whether all of it adds up.
+    pub ledger: Ledger,
+}
+
+/// Rules as a configuration file has them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Document {
+    /// 1.
+    pub version: u32,
+    /// Each in its shortest form.
+    pub rules: Vec<RuleSpec>,
+}
+
+impl Document {
+    /// What a file can have besides `version` and `rules`: it concerns the host, not the rules.
+    pub const SECTIONS_OF_FILES: [&str; 8] =
+        ["pinning", "dataplane", "igmp", "pim", "msdp", "control", "metrics", "log"];
+
+    /// The document of some rules.
+    pub fn of(rules: &[Rule]) -> Self {
+        Self { version: 1, rules: rules.iter().map(spec_of).collect() }
+    }
+}
+
+/// What a change did or would do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChangesJson {
+    /// True: nothing has happened.
+    pub dry_run: bool,
+    /// How many rules are added.
+    pub added: usize,
+    /// How many are removed.
+    pub removed: usize,
+    /// How many have other contents.
+    pub changed: usize,
+    /// How many stay as they are, with their counters.
+    pub unchanged: usize,
+    /// Each of them.
+    pub changes: Vec<RuleChange>,
+}
+
+impl ChangesJson {
+    pub(super) fn of(changes: Vec<RuleChange>, dry_run: bool) -> Self {
+        let count = |kind| changes.iter().filter(|change| change.change == kind).count();
+        Self {
+            dry_run,
+            added: count(ChangeKind::Added),
+            removed: count(ChangeKind::Removed),
+            changed: count(ChangeKind::Changed),
+            unchanged: count(ChangeKind::Unchanged),
+            changes,
+        }
+    }
+}
+
+/// The body of `PUT /v1/log-level`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SetLogLevel {
+    /// off, error, warn, info, debug or trace; without `module` also a filter such as
+    /// `info,mcr::netlink=debug`.
+    pub level: String,
+    /// The module that it is for; absent: everything, and no module has a level of its own any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub module: Option<String>,
 }
 
 impl From<RuleStatus> for RuleJson {
     fn from(status: RuleStatus) -> Self {
         let RuleStatus { rule, state, reason, matched, outputs } = status;
         let origin = rule.display_name();
+        let RuleSpec { input, outputs: specs, .. } = spec_of(&rule);
         // A status that is missing would be the core's mistake: such an output shows as pending.
         let mut statuses = outputs.into_iter();
-        let outputs = rule.outputs.into_iter().map(|o| output(o, statuses.next())).collect();
+        let outputs = specs.into_iter().map(|spec| output(spec, statuses.next())).collect();
         Self {
             id: rule.id.into(),
             name: rule.name,
@@ -127,12 +170,7 @@ impl From<RuleStatus> for RuleJson {
             priority: rule.priority,
             state,
             reason,
-            input: InputJson {
-                interface: rule.input.interface.into(),
-                group: rule.input.destination,
-                port: rule.input.port,
-                source: rule.input.source,
-            },
+            input: input.unwrap_or_default(),
             outputs,
             matched_datagrams: matched.datagrams,
             matched_bytes: matched.bytes,
@@ -140,29 +178,17 @@ impl From<RuleStatus> for RuleJson {
     }
 }
 
-fn output(spec: Output, status: Option<OutputStatus>) -> OutputJson {
-    let destination = match spec.destination {
-        Destination::Unchanged => None,
-        Destination::Address(address) => Some(address),
-    };
+fn output(spec: OutputSpec, status: Option<OutputStatus>) -> OutputJson {
     let status = status.unwrap_or_else(|| OutputStatus {
         state: State::Pending,
         reason: None,
-        interface: None,
+        interfaces: Vec::new(),
         wanted: 0,
         sent: Default::default(),
         drops: Default::default(),
     });
     OutputJson {
-        name: spec.name,
-        interface: spec.interface.map(String::from),
-        group: destination.filter(|a| is_multicast(*a)),
-        address: destination.filter(|a| !is_multicast(*a)),
-        port: spec.port,
-        ttl: match spec.ttl {
-            Ttl::Set(value) => value.into(),
-            Ttl::Decrement | Ttl::Keep => spec.ttl.to_string().into(),
-        },
+        spec,
         state: status.state,
         reason: status.reason,
         wanted: status.wanted,
@@ -184,6 +210,7 @@ impl From<Stats> for StatsJson {
             closed_ports: stats.closed_ports,
             rules: stats.rules.into_iter().map(RuleJson::from).collect(),
             workers: stats.workers,
+            ledger: stats.ledger,
         }
     }
 }

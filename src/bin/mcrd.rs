@@ -1,45 +1,26 @@
 //! The relay daemon.
 
-use clap::{Args, Parser, Subcommand};
-use mcr::daemon::{self, Options, StartError};
-use std::path::PathBuf;
+use clap::Parser;
+use mcr::daemon::arguments::{Arguments, Command, Run};
+use mcr::daemon::{self, StartError};
+use mcr::{manual, schema};
+use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
-/// Relays multicast from one network segment to others.
-#[derive(Parser)]
-#[command(version, about, propagate_version = true)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Run the relay in the foreground until SIGTERM or SIGINT; SIGHUP loads the file again.
-    #[command(alias = "supervisor")]
-    Run(Run),
-}
-
-#[derive(Args)]
-struct Run {
-    /// The JSON5 configuration file. A file with mistakes is refused as a whole, and every mistake
-    /// is named.
-    #[arg(long, short, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Where mcrctl finds the relay [default: as the file says, else /run/mcr/control.sock]
-    #[arg(long, value_name = "PATH")]
-    control_socket_path: Option<PathBuf>,
-    /// error, warn, info, debug, trace, or a filter such as "info,mcr::netlink=debug" [default: as
-    /// the file says, else info]
-    #[arg(long, value_name = "LEVEL", env = "MCR_LOG")]
-    log_level: Option<String>,
-}
-
 fn main() -> ExitCode {
-    let Command::Run(run) = Arguments::parse().command;
-    let options =
-        Options { config: run.config, socket: run.control_socket_path, log_level: run.log_level };
-    match daemon::run(&options) {
+    match Arguments::parse().command {
+        Command::Run(run) => relay(run),
+        Command::Schema { kind } => print(&schema::pretty(&kind.document())),
+        Command::Crd { json: true } => print(&schema::pretty(&schema::crd())),
+        Command::Crd { json: false } => print(&schema::crd_yaml()),
+        Command::Man { folder } => write_all(&folder, manual::pages()),
+        Command::Completions { folder } => write_all(&folder, manual::completions()),
+    }
+}
+
+fn relay(run: Run) -> ExitCode {
+    match daemon::run(&run.into()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(StartError::Config(mistakes)) => {
             eprintln!("mcrd: the configuration has mistakes:\n{mistakes}");
@@ -50,4 +31,31 @@ fn main() -> ExitCode {
             ExitCode::from(1)
         }
     }
+}
+
+fn print(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        // `mcrd schema | head`: who read has read enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("mcrd: cannot write: {error}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn write_all(folder: &Path, files: Vec<(String, String)>) -> ExitCode {
+    let write = |path: &Path, text: &str| {
+        std::fs::create_dir_all(path.parent().unwrap_or(folder))?;
+        std::fs::write(path, text)
+    };
+    for (name, text) in files {
+        let path = folder.join(name);
+        if let Err(error) = write(&path, &text) {
+            eprintln!("mcrd: cannot write {}: {error}", path.display());
+            return ExitCode::from(1);
+        }
+    }
+    ExitCode::SUCCESS
 }

@@ -1,7 +1,8 @@
 //! The command line.
 
+use super::config_args::{ConfigCommand, LogLevelCommand};
 use crate::api::DEFAULT_SOCKET;
-use crate::types::Ttl;
+use crate::config::v1::Ttl;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -27,8 +28,8 @@ pub struct Args {
     pub command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 refused by mcrd or an invalid rule, 2 wrong usage, \
-                          3 no mcrd could be asked";
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 refused by mcrd, an invalid rule, or (config diff) a \
+                          difference, 2 wrong usage, 3 no mcrd could be asked";
 
 /// How answers are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -42,7 +43,7 @@ pub enum OutputForm {
 /// What to do.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Add a rule; it is gone when mcrd stops (rules that stay belong in its file).
+    /// Add a rule. It is gone when mcrd stops, unless mcrd has a state directory.
     Add(AddArgs),
     /// Remove a rule that was added with `add`.
     #[command(visible_alias = "rm")]
@@ -50,6 +51,9 @@ pub enum Command {
         /// The rule's id, its name, or runtime/NAME.
         #[arg(value_name = "ID|NAME")]
         rule: String,
+        /// Only say what would happen.
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Show all rules and whether they are at work.
     #[command(visible_alias = "ls")]
@@ -68,6 +72,36 @@ pub enum Command {
     Mroute,
     /// Ask whether mcrd answers.
     Ping,
+    /// Show what changes, as it changes: rules, interfaces, workers. Until Ctrl-C.
+    Monitor,
+    /// Show, save, load, check and compare rules as configuration documents.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Show or set what mcrd logs.
+    #[command(subcommand)]
+    LogLevel(LogLevelCommand),
+    /// Print the completions of mcrctl for a shell, such as `mcrctl completions bash >
+    /// /etc/bash_completion.d/mcrctl`.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Turn the configuration of another program into ours; mcrd is not asked.
+    Import {
+        /// Whose configuration.
+        #[command(subcommand)]
+        from: ImportFrom,
+    },
+}
+
+/// Whose configuration is imported.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ImportFrom {
+    /// Print rules that do what a smcroute.conf asks for; what cannot be carried over is named.
+    Smcroute {
+        /// The file, or - for standard input.
+        file: PathBuf,
+    },
 }
 
 /// A rule on the command line.
@@ -106,6 +140,9 @@ pub struct AddArgs {
     /// Which rule wins where two want the same copy differently: 0 to 1000, the higher wins.
     #[arg(long, value_parser = clap::value_parser!(u16).range(0..=1000))]
     pub priority: Option<u16>,
+    /// Only say what would happen.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 fn ttl(text: &str) -> Result<Ttl, String> {
@@ -200,6 +237,10 @@ mod tests {
             "mcrctl unknown".to_owned(),
             "mcrctl remove".to_owned(),
             "mcrctl list extra".to_owned(),
+            "mcrctl config".to_owned(),
+            "mcrctl config show --origin me".to_owned(),
+            "mcrctl config load".to_owned(),
+            "mcrctl log-level set".to_owned(),
             "mcrctl -o yaml list".to_owned(),
             "mcrctl add --input-interface a --input-group b".to_owned(),
             "mcrctl stats --watch 0".to_owned(),

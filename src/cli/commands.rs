@@ -1,12 +1,13 @@
 //! One function a command: ask, print.
 
 use super::args::{AddArgs, Args, Command, OutputForm};
+use super::config_args::LogLevelCommand;
+use super::offline;
 use super::text::{shown, shown_json};
-use super::{rates, tables};
-use crate::api::v1::{RuleJson, StatsJson};
+use super::{config_commands, monitor, rates, sentences, tables};
+use crate::api::v1::{ChangesJson, RuleJson, SetLogLevel, StatsJson};
 use crate::api::{Answer, Client, ClientError, Problem};
-use crate::config;
-use crate::types::Ttl;
+use crate::config::{self, Diagnostics};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use std::io::{self, IsTerminal, Write};
@@ -18,7 +19,8 @@ use std::time::Duration;
 pub enum Exit {
     /// 0: done. Also where the reader of our output went away.
     Done,
-    /// 1: the daemon refused, the rule is invalid, or the output could not be written.
+    /// 1: the daemon refused, a rule or file is invalid, what was compared differs, or the output could
+    /// not be written.
     Refused,
     /// 3: no daemon could be asked.
     Unreachable,
@@ -34,9 +36,13 @@ impl From<Exit> for ExitCode {
     }
 }
 
-enum Failure {
+/// Why a command did not do what it should.
+pub(super) enum Failure {
     Client(ClientError),
+    /// Seen here: a line for each mistake.
     InvalidRule(Vec<String>),
+    /// In a file.
+    Mistakes(Diagnostics),
     Output(io::Error),
 }
 
@@ -56,16 +62,36 @@ impl From<io::Error> for Failure {
 pub async fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> Exit {
     let client = Client::new(&args.socket_path);
     let outcome = match &args.command {
-        Command::Stats { watch: Some(interval) } => {
-            watch(&client, *interval, args.output, out).await
+        Command::Completions { shell } => {
+            let text = offline::completions(*shell);
+            print(out, &text).map(|()| Exit::Done).map_err(Failure::from)
         }
+        Command::Import { from } => match offline::import(from) {
+            Ok(imported) => {
+                let warnings: Vec<String> = imported
+                    .warnings
+                    .iter()
+                    .map(|w| format!("{}\n", shown(&w.to_string())))
+                    .collect();
+                print(err, &warnings.concat())
+                    .and_then(|()| print(out, &imported.document))
+                    .map(|()| Exit::Done)
+                    .map_err(Failure::from)
+            }
+            Err(mistakes) => Err(Failure::InvalidRule(mistakes)),
+        },
+        Command::Stats { watch: Some(interval) } => {
+            watch(&client, *interval, args.output, out).await.map(|()| Exit::Done)
+        }
+        Command::Monitor => monitor::run(&client, args.output, out).await,
+        Command::Config(command) => config_commands::run(&client, command, args.output, out).await,
         command => match answer(&client, command, args.output).await {
-            Ok(text) => print(out, &text).map_err(Failure::from),
+            Ok(text) => print(out, &text).map(|()| Exit::Done).map_err(Failure::from),
             Err(failure) => Err(failure),
         },
     };
     match outcome {
-        Ok(()) => Exit::Done,
+        Ok(exit) => exit,
         Err(failure) => explain(failure, args.output, err),
     }
 }
@@ -74,12 +100,20 @@ async fn answer(client: &Client, command: &Command, form: OutputForm) -> Result<
     let text = match command {
         Command::Add(add) => {
             let body = rule(add).map_err(Failure::InvalidRule)?;
+            if add.dry_run {
+                let answer = client.post("/v1/rules?dryRun=true", &body).await?;
+                return Ok(show(&answer, form, |c: ChangesJson| sentences::changes(&c))?);
+            }
             let answer = client.post("/v1/rules", &body).await?;
             let new = answer.status == 201;
-            show(&answer, form, |rule: RuleJson| tables::added(&rule, new))
+            show(&answer, form, |rule: RuleJson| sentences::added(&rule, new))
         }
-        Command::Remove { rule } => {
-            show(&client.delete_rule(rule).await?, form, |rule: RuleJson| tables::removed(&rule))
+        Command::Remove { rule, dry_run: true } => {
+            let answer = client.try_delete_rule(rule).await?;
+            show(&answer, form, |changes: ChangesJson| sentences::changes(&changes))
+        }
+        Command::Remove { rule, dry_run: false } => {
+            show(&client.delete_rule(rule).await?, form, |rule: RuleJson| sentences::removed(&rule))
         }
         Command::List => show(&client.get("/v1/rules").await?, form, |rules: Vec<RuleJson>| {
             tables::rules(&rules)
@@ -96,13 +130,26 @@ async fn answer(client: &Client, command: &Command, form: OutputForm) -> Result<
         Command::Mroute => {
             show(&client.get("/v1/mroute").await?, form, |mroute| tables::mroute(&mroute))
         }
-        Command::Ping => show(&client.get("/v1/ping").await?, form, |pong| tables::ping(&pong)),
+        Command::Ping => show(&client.get("/v1/ping").await?, form, |pong| sentences::ping(&pong)),
+        Command::LogLevel(LogLevelCommand::Get) => {
+            show(&client.get("/v1/log-level").await?, form, |level| sentences::log_level(&level))
+        }
+        Command::LogLevel(LogLevelCommand::Set { level, module }) => {
+            let wanted = SetLogLevel { level: level.clone(), module: module.clone() };
+            let answer = client.put("/v1/log-level", &json!(wanted)).await?;
+            show(&answer, form, |level| sentences::log_level(&level))
+        }
+        // These print by themselves.
+        Command::Monitor
+        | Command::Config(_)
+        | Command::Completions { .. }
+        | Command::Import { .. } => Ok(String::new()),
     };
     Ok(text?)
 }
 
 /// The daemon's document as it came, or a table of it.
-fn show<T: DeserializeOwned>(
+pub(super) fn show<T: DeserializeOwned>(
     answer: &Answer,
     form: OutputForm,
     table: impl FnOnce(T) -> String,
@@ -116,6 +163,14 @@ fn show<T: DeserializeOwned>(
     }
 }
 
+/// Ctrl-C.
+pub(super) async fn interrupted() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        // No way to hear of Ctrl-C: then it ends the process as usual.
+        std::future::pending::<()>().await;
+    }
+}
+
 /// Rates, again and again until Ctrl-C; as JSON the counters, one document each time.
 async fn watch(
     client: &Client,
@@ -123,12 +178,7 @@ async fn watch(
     form: OutputForm,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let mut stop = std::pin::pin!(async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            // No way to hear of Ctrl-C: then it ends the process as usual.
-            std::future::pending::<()>().await;
-        }
-    });
+    let mut stop = std::pin::pin!(interrupted());
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let clear = if io::stdout().is_terminal() { "\u{1b}[H\u{1b}[2J" } else { "" };
@@ -169,12 +219,9 @@ fn rule(add: &AddArgs) -> Result<Value, Vec<String>> {
     for text in &add.outputs {
         let spec = config::parse_output(text)
             .and_then(|spec| serde_json::to_value(spec).map_err(|error| error.to_string()));
-        match (spec, add.ttl) {
+        match (spec, &add.ttl) {
             (Ok(mut spec), Some(ttl)) => {
-                spec["ttl"] = match ttl {
-                    Ttl::Set(value) => value.into(),
-                    Ttl::Decrement | Ttl::Keep => ttl.to_string().into(),
-                };
+                spec["ttl"] = serde_json::json!(ttl);
                 outputs.push(spec);
             }
             (Ok(spec), None) => outputs.push(spec),
@@ -200,7 +247,7 @@ fn rule(add: &AddArgs) -> Result<Value, Vec<String>> {
     Ok(rule.into())
 }
 
-fn print(out: &mut dyn Write, text: &str) -> io::Result<()> {
+pub(super) fn print(out: &mut dyn Write, text: &str) -> io::Result<()> {
     out.write_all(text.as_bytes())?;
     out.flush()
 }
@@ -217,6 +264,7 @@ fn explain(failure: Failure, form: OutputForm, err: &mut dyn Write) -> Exit {
                 mistakes.iter().map(|m| format!("mcrctl: {}\n", shown(m))).collect();
             (lines.concat(), Exit::Refused)
         }
+        Failure::Mistakes(diagnostics) => (mistakes(diagnostics, form), Exit::Refused),
         Failure::Client(ClientError::Refused(problem)) => (refusal(&problem, form), Exit::Refused),
         Failure::Client(error) => {
             (format!("mcrctl: {}\n", shown(&error.to_string())), Exit::Unreachable)
@@ -225,6 +273,18 @@ fn explain(failure: Failure, form: OutputForm, err: &mut dyn Write) -> Exit {
     // Where even this cannot be written, the exit code says it.
     let _ = print(err, &text);
     exit
+}
+
+/// One line for each mistake in a file.
+fn mistakes(diagnostics: Diagnostics, form: OutputForm) -> String {
+    if form == OutputForm::Json {
+        return refusal(&Problem::of_document(diagnostics), form);
+    }
+    let count = diagnostics.list.len();
+    let lines = diagnostics.to_string();
+    let mut text: String = lines.lines().map(|line| format!("{}\n", shown(line))).collect();
+    text.push_str(&format!("mcrctl: {}\n", tables::count(count, "mistake")));
+    text
 }
 
 fn refusal(problem: &Problem, form: OutputForm) -> String {
@@ -242,4 +302,4 @@ fn refusal(problem: &Problem, form: OutputForm) -> String {
 
 #[cfg(test)]
 #[path = "commands_tests.rs"]
-mod tests;
+pub(super) mod tests;

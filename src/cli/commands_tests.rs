@@ -6,13 +6,13 @@ use crate::api::fake_core::{Daemon, rule as sample};
 use crate::types::Origin;
 use clap::Parser;
 
-struct Said {
-    exit: Exit,
-    out: String,
-    err: String,
+pub(in crate::cli) struct Said {
+    pub(in crate::cli) exit: Exit,
+    pub(in crate::cli) out: String,
+    pub(in crate::cli) err: String,
 }
 
-async fn mcrctl(socket: &std::path::Path, line: &str) -> Said {
+pub(in crate::cli) async fn mcrctl(socket: &std::path::Path, line: &str) -> Said {
     let words = ["mcrctl", "--socket-path"].into_iter().map(str::to_owned);
     let words = words.chain([socket.display().to_string()]);
     let args = Args::try_parse_from(words.chain(line.split(' ').map(str::to_owned)))
@@ -39,7 +39,7 @@ async fn add_list_remove() {
     assert_eq!(rules.len(), 1);
     assert_eq!((rules[0].priority, rules[0].outputs.len()), (7, 2));
     for output in &rules[0].outputs {
-        assert_eq!(output.ttl, "keep");
+        assert_eq!(output.spec.ttl, Some(crate::config::v1::Ttl::Keep));
     }
     let list = mcrctl(&daemon.path, "list").await.out;
     let row =
@@ -66,6 +66,7 @@ async fn every_command_prints_a_table_or_the_document_as_it_came() {
         ("interfaces", "/v1/interfaces"),
         ("mroute", "/v1/mroute"),
         ("ping", "/v1/ping"),
+        ("log-level get", "/v1/log-level"),
     ];
     for (command, path) in commands {
         let table = mcrctl(&daemon.path, command).await;
@@ -153,4 +154,85 @@ async fn a_reader_that_has_read_enough_is_no_error() {
         assert_eq!(err, b"");
     }
     daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_dry_run_says_what_would_be_and_changes_nothing() {
+    let daemon = Daemon::start(Limits::default(), vec![sample("a1", Some("cam"))]);
+    let said = mcrctl(&daemon.path, &format!("{ADD} --rule-id r1 --dry-run")).await;
+    assert_eq!((said.exit, said.err.as_str()), (Exit::Done, ""));
+    assert_eq!(
+        said.out,
+        "+ r1 (runtime/r1) active\nthis would add 1, remove 0, change 0 and leave 0 as it is\n"
+    );
+    let said = mcrctl(&daemon.path, "remove cam --dry-run").await;
+    assert_eq!(said.exit, Exit::Refused, "names of the fake core have their origin");
+    let said = mcrctl(&daemon.path, "remove runtime/cam --dry-run").await;
+    assert!(said.out.starts_with("- a1 (runtime/cam)\nthis would"), "{}", said.out);
+    assert_eq!(daemon.client().rules().await.expect("rules").len(), 1);
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn the_log_level_is_shown_and_set() {
+    let daemon = Daemon::start(Limits::default(), vec![]);
+    let said = mcrctl(&daemon.path, "log-level set debug --module netlink").await;
+    assert_eq!(said.out, "info, set at run time\n    mcr::netlink: debug\n");
+    let said = mcrctl(&daemon.path, "log-level set debgu").await;
+    assert_eq!((said.exit, said.out.as_str()), (Exit::Refused, ""));
+    assert!(said.err.contains("is not a log level"), "{}", said.err);
+    daemon.stop().await;
+}
+
+/// Calls something once with the first bytes that it gets.
+struct Told<'n>(Vec<u8>, &'n tokio::sync::Notify);
+
+impl Write for Told<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.extend_from_slice(bytes);
+        self.1.notify_one();
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn monitor_shows_each_event_until_the_daemon_stops() {
+    use crate::api::v1::Notice;
+    for form in ["table", "json"] {
+        let daemon = Daemon::start(Limits::default(), vec![]);
+        let path = daemon.path.display().to_string();
+        let words = ["mcrctl", "--socket-path", &path, "-o", form, "monitor"];
+        let args = Args::try_parse_from(words).expect("parses");
+        let notify = tokio::sync::Notify::new();
+        let (mut out, mut err) = (Told(Vec::new(), &notify), Vec::new());
+        let tell = async {
+            // From the first line on it is heard what is told.
+            loop {
+                let notice = Notice::LogLevelChanged { filter: "x\u{1b}[2J".into() };
+                daemon.publisher.publish(std::time::UNIX_EPOCH, notice);
+                let soon = Duration::from_millis(10);
+                if tokio::time::timeout(soon, notify.notified()).await.is_ok() {
+                    break;
+                }
+            }
+            daemon.publisher.publish(std::time::UNIX_EPOCH, Notice::Stopping);
+        };
+        let (exit, ()) = tokio::join!(run(&args, &mut out, &mut err), tell);
+        assert_eq!(exit, Exit::Unreachable);
+        assert!(String::from_utf8_lossy(&err).contains("has ended the stream"));
+        let out = String::from_utf8(out.0).expect("text");
+        let (first, last) = (out.lines().next(), out.lines().last());
+        if form == "json" {
+            let event: Value = serde_json::from_str(first.expect("a line")).expect("JSON");
+            assert_eq!(event["event"], "logLevelChanged");
+            assert!(!out.contains("subscribed") && !out.contains('\u{1b}'), "{out}");
+        } else {
+            assert_eq!(first, Some("1970-01-01T00:00:00.000Z  log level is x\\u{1b}[2J"));
+            assert_eq!(last, Some("1970-01-01T00:00:00.000Z  mcrd stops"));
+        }
+        daemon.stop().await;
+    }
 }

@@ -1,17 +1,27 @@
 //! L5, mcrctl: commands, tables, JSON.
 //!
-//! Exit codes: 0 done, 1 refused by the daemon or an invalid rule, 2 wrong usage, 3 no daemon could
+//! Exit codes: 0 done, 1 refused by the daemon, an invalid rule, or a difference found by
+//! `config diff`, 2 wrong usage, 3 no daemon could
 //! be asked.
 
 mod args;
 mod columns;
 mod commands;
+mod config_args;
+mod config_commands;
+mod difference;
+mod json5;
+mod monitor;
+mod offline;
 mod rates;
+mod rule_text;
+mod sentences;
 mod tables;
 mod text;
 
-pub use args::{Args, Command, OutputForm};
+pub use args::{Args, Command, ImportFrom, OutputForm};
 pub use commands::{Exit, run};
+pub use config_args::{ConfigCommand, LogLevelCommand};
 
 use clap::Parser;
 use std::process::ExitCode;

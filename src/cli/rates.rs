@@ -1,7 +1,8 @@
 //! Sums over all counters, and rates from two readings of them.
 
 use super::columns::{Column, Columns};
-use super::tables::{input, output, port_place, state};
+use super::rule_text::{input, output};
+use super::tables::{port_place, state};
 use super::text::shown;
 use crate::api::v1::{DropsJson, RuleJson, StatsJson};
 use std::time::Duration;

@@ -1,43 +1,14 @@
 //! Answers as tables for people. Names come from others: each passes through `shown`.
 
-use super::columns::{Column, Columns, TIE, untied};
+use super::columns::{Column, Columns, TIE};
 use super::rates::{Totals, drops};
-use super::text::{duration, shown};
+use super::rule_text::{endpoint, input, output, unchanged};
+use super::text::shown;
 use crate::api::v1::{
-    InputJson, InterfaceStatus, Mroute, MrouteOutput, OutputJson, Pong, PortKind, PortStatus,
-    RuleJson, State, StatsJson, WorkerStatus,
+    InterfaceStatus, Mroute, MrouteEntry, MrouteOutput, OutputJson, PortKind, PortStatus, RuleJson,
+    State, StatsJson, WorkerStatus,
 };
 use std::fmt::Display;
-use std::net::IpAddr;
-
-pub(super) fn ping(pong: &Pong) -> String {
-    format!(
-        "mcrd {} answers: process {}, up {}, {}, generation {}\n",
-        shown(&pong.version),
-        pong.pid,
-        duration(pong.uptime_seconds),
-        count(pong.rules, "rule"),
-        pong.generation
-    )
-}
-
-/// What `add` says.
-pub(super) fn added(rule: &RuleJson, new: bool) -> String {
-    let known = if new { "" } else { " (the same rule was there already)" };
-    let mut out = format!("rule {} is {}", titled(rule), state(rule.state));
-    match &rule.reason {
-        Some(reason) => out.push_str(&format!(": {}{known}\n", shown(reason))),
-        None => out.push_str(&format!("{known}\n")),
-    }
-    for note in output_notes(rule) {
-        out.push_str(&format!("    {note}\n"));
-    }
-    untied(&out)
-}
-
-pub(super) fn removed(rule: &RuleJson) -> String {
-    format!("removed rule {}\n", titled(rule))
-}
 
 pub(super) fn rules(rules: &[RuleJson]) -> String {
     if rules.is_empty() {
@@ -146,6 +117,7 @@ pub(super) fn stats(stats: &StatsJson) -> String {
     }
     out.push_str(&Totals::of(stats).sentence());
     out.push('\n');
+    out.push_str(&super::sentences::ledger(&stats.ledger));
     out
 }
 
@@ -235,8 +207,8 @@ pub(super) fn mroute(mroute: &Mroute) -> String {
         let outputs: Vec<String> = entry.outputs.iter().map(mroute_output).collect();
         table.row([
             shown(&entry.interface),
-            any(entry.source.as_ref()),
-            endpoint(entry.group, entry.port),
+            any(entry.source.as_deref().map(shown)),
+            mroute_group(entry),
             outputs.join("\n"),
             names_of(&entry.rules),
         ]);
@@ -264,43 +236,35 @@ pub(super) fn mroute(mroute: &Mroute) -> String {
     out
 }
 
+fn mroute_group(entry: &MrouteEntry) -> String {
+    let port = entry.port.as_deref().map(shown);
+    let mut text = endpoint(&shown(&entry.group), port.as_ref());
+    if let Some(vlan) = &entry.vlan {
+        text.push_str(&format!(" vlan{TIE}{}", shown(vlan)));
+    }
+    if entry.other_protocols {
+        text.push_str(&format!(" not{TIE}udp"));
+    }
+    text
+}
+
 fn mroute_output(output: &MrouteOutput) -> String {
-    let mut text = match output.destination {
-        Some(address) => endpoint(address, output.port),
+    let mut text = match &output.destination {
+        Some(address) => endpoint(&shown(address), output.port.as_ref()),
         None => unchanged(output.port.as_ref()),
     };
     if let Some(interface) = &output.interface {
         text.push_str(&format!(" via{TIE}{}", shown(interface)));
     }
     text.push_str(&format!(" ttl{TIE}{}", shown(&output.ttl)));
+    if let Some(dscp) = output.dscp {
+        text.push_str(&format!(" dscp{TIE}{dscp}"));
+    }
+    if let Some(source) = &output.source {
+        text.push_str(&format!(" source{TIE}{}", shown(source)));
+    }
     if let Some(reason) = output.blocked {
         text.push_str(&format!(" blocked:{TIE}{}", reason.name()));
-    }
-    text
-}
-
-/// `239.1.1.1:5000 on eth0 from 10.0.0.1`.
-pub(super) fn input(input: &InputJson) -> String {
-    let mut text = format!("{} on {}", endpoint(input.group, input.port), shown(&input.interface));
-    if let Some(source) = input.source {
-        text.push_str(&format!(" from{TIE}{source}"));
-    }
-    text
-}
-
-/// `239.2.2.2:6000 via eth1`, and the TTL where it is not the usual one.
-pub(super) fn output(output: &OutputJson) -> String {
-    let mut text = match output.group.or(output.address) {
-        Some(address) => endpoint(address, output.port),
-        None => unchanged(output.port.as_ref()),
-    };
-    if let Some(interface) = &output.interface {
-        text.push_str(&format!(" via{TIE}{}", shown(interface)));
-    }
-    match &output.ttl {
-        serde_json::Value::String(ttl) => text.push_str(&format!(" ttl{TIE}{}", shown(ttl))),
-        ttl if *ttl == crate::types::UNSET_TTL || ttl.is_null() => {}
-        ttl => text.push_str(&format!(" ttl{TIE}{}", shown(&ttl.to_string()))),
     }
     text
 }
@@ -325,7 +289,7 @@ pub(super) fn state(state: State) -> &'static str {
 }
 
 /// `1 rule`, `2 rules`.
-fn count(n: impl Display, what: &str) -> String {
+pub(super) fn count(n: impl Display, what: &str) -> String {
     match n.to_string().as_str() {
         "1" => format!("1 {what}"),
         n => format!("{n} {what}s"),
@@ -333,7 +297,7 @@ fn count(n: impl Display, what: &str) -> String {
 }
 
 /// The outputs that are pending for a reason of their own.
-fn output_notes(rule: &RuleJson) -> Vec<String> {
+pub(super) fn output_notes(rule: &RuleJson) -> Vec<String> {
     let own = |o: &&OutputJson| o.reason.is_some() && o.reason != rule.reason;
     let note = |o: &OutputJson| {
         let reason = o.reason.as_deref().unwrap_or_default();
@@ -342,24 +306,12 @@ fn output_notes(rule: &RuleJson) -> Vec<String> {
     rule.outputs.iter().filter(own).map(note).collect()
 }
 
-fn titled(rule: &RuleJson) -> String {
+pub(super) fn titled(rule: &RuleJson) -> String {
     format!("{} ({})", shown(&rule.id), shown(&rule.origin))
 }
 
-fn endpoint(address: IpAddr, port: Option<impl Display>) -> String {
-    match (address, port) {
-        (IpAddr::V6(v6), Some(port)) => format!("[{v6}]:{port}"),
-        (address, Some(port)) => format!("{address}:{port}"),
-        (address, None) => address.to_string(),
-    }
-}
-
-fn unchanged(port: Option<&impl Display>) -> String {
-    port.map_or_else(|| "same group".to_owned(), |port| format!("same group, port {port}"))
-}
-
-fn any(source: Option<&IpAddr>) -> String {
-    source.map_or_else(|| "any".to_owned(), ToString::to_string)
+fn any(source: Option<impl ToString>) -> String {
+    source.map_or_else(|| "any".to_owned(), |source| source.to_string())
 }
 
 fn or_dash(text: String) -> String {

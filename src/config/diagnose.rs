@@ -176,6 +176,16 @@ impl Findings {
         false
     }
 
+    /// True where something was reported or silenced at `path` or in it: what is there now is not
+    /// what was written.
+    pub(super) fn has(&self, path: &Path) -> bool {
+        if self.broken.is_empty() {
+            return false;
+        }
+        let canonical = path.canonical();
+        self.broken.contains(&canonical) || self.above_broken.contains(&canonical)
+    }
+
     /// True where more than [`MAX_FINDINGS`] would be told.
     pub(super) fn is_full(&self) -> bool {
         self.list.len() >= MAX_FINDINGS

@@ -1,5 +1,6 @@
 //! A tree of values as a serde deserializer that is stricter than serde_json's: an object is an
-//! object and not a list of its members, and a wrong enum value always lists the right ones.
+//! object and not a list of its members, null is no value, and a wrong enum value always lists the
+//! right ones.
 
 use serde::de::value::{Error, MapDeserializer, SeqDeserializer};
 use serde::de::{Deserializer, Error as _, IntoDeserializer, Unexpected, Visitor};
@@ -64,7 +65,8 @@ impl<'de> Deserializer<'de> for Node<'de> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        if self.0.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
+        // What is given is meant: null is no way to leave something out.
+        visitor.visit_some(self)
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(

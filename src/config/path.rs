@@ -1,14 +1,26 @@
 //! Where in a configuration something stands: `rules[3].outputs[1].group`.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// One step of a [`Path`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Segment {
     /// A member of an object.
-    Key(String),
+    Key(Cow<'static, str>),
     /// An element of a list, from 0.
     Index(usize),
+}
+
+impl Segment {
+    /// The same with a key in the spelling of the schema.
+    pub(super) fn canonical(&self) -> Self {
+        match self {
+            Self::Key(Cow::Owned(key)) => Self::Key(Cow::Owned(camel_case(key).into_owned())),
+            Self::Key(Cow::Borrowed(key)) => Self::Key(camel_case(key)),
+            Self::Index(index) => Self::Index(*index),
+        }
+    }
 }
 
 /// The way from the root to a value.
@@ -22,29 +34,32 @@ impl Path {
     }
 
     /// The member `key` of this object.
-    pub(super) fn key(&self, key: &str) -> Self {
-        let mut path = self.clone();
+    pub(super) fn key(&self, key: impl Into<Cow<'static, str>>) -> Self {
+        let mut path = self.longer();
         path.push_key(key);
         path
     }
 
     /// The element `index` of this list.
     pub(super) fn index(&self, index: usize) -> Self {
-        let mut path = self.clone();
+        let mut path = self.longer();
         path.push_index(index);
         path
     }
 
-    pub(super) fn push_key(&mut self, key: &str) {
-        self.0.push(Segment::Key(key.to_owned()));
+    /// A copy with room for one more.
+    fn longer(&self) -> Self {
+        let mut segments = Vec::with_capacity(self.0.len() + 1);
+        segments.extend_from_slice(&self.0);
+        Self(segments)
+    }
+
+    pub(super) fn push_key(&mut self, key: impl Into<Cow<'static, str>>) {
+        self.0.push(Segment::Key(key.into()));
     }
 
     pub(super) fn push_index(&mut self, index: usize) {
         self.0.push(Segment::Index(index));
-    }
-
-    pub(super) fn pop(&mut self) -> Option<Segment> {
-        self.0.pop()
     }
 
     pub(super) fn segments(&self) -> &[Segment] {
@@ -65,18 +80,14 @@ impl Path {
     /// The last key, in the spelling of the schema.
     pub(super) fn last_key(&self) -> Option<String> {
         self.0.iter().rev().find_map(|segment| match segment {
-            Segment::Key(key) => Some(camel_case(key)),
+            Segment::Key(key) => Some(camel_case(key).into_owned()),
             Segment::Index(_) => None,
         })
     }
 
     /// The same path with every key in the spelling of the schema.
     pub(super) fn canonical(&self) -> Self {
-        let spell = |segment: &Segment| match segment {
-            Segment::Key(key) => Segment::Key(camel_case(key)),
-            Segment::Index(index) => Segment::Index(*index),
-        };
-        Self(self.0.iter().map(spell).collect())
+        Self(self.0.iter().map(Segment::canonical).collect())
     }
 }
 
@@ -102,7 +113,10 @@ fn is_plain(key: &str) -> bool {
 }
 
 /// `query_interval` becomes `queryInterval`; other spellings stay.
-pub(super) fn camel_case(key: &str) -> String {
+pub(super) fn camel_case(key: &str) -> Cow<'_, str> {
+    if !key.contains('_') {
+        return Cow::Borrowed(key);
+    }
     let mut camel = String::with_capacity(key.len());
     let mut upper = false;
     for (at, c) in key.char_indices() {
@@ -115,5 +129,5 @@ pub(super) fn camel_case(key: &str) -> String {
             camel.push(c);
         }
     }
-    camel
+    Cow::Owned(camel)
 }

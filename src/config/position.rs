@@ -121,7 +121,7 @@ fn closes(opened: u8, closed: u8) -> bool {
 /// What a walk reports, in the order of the text.
 enum Step<'s> {
     /// A member's key: the object is the innermost open one.
-    Key(&'s str),
+    Key(Cow<'s, str>),
     /// The elements of a list are counted here.
     Element(usize),
     /// A value begins; for scalars also ends.
@@ -131,7 +131,7 @@ enum Step<'s> {
 }
 
 /// Walks a well-formed text. Keys come decoded.
-fn walk(text: &str, mut visit: impl FnMut(usize, Step<'_>)) {
+fn walk<'t>(text: &'t str, mut visit: impl FnMut(usize, Step<'t>)) {
     // True = object; with the number of list elements seen.
     let mut open: Vec<(bool, usize)> = Vec::new();
     let mut key_next = false;
@@ -147,7 +147,7 @@ fn walk(text: &str, mut visit: impl FnMut(usize, Step<'_>)) {
             }
             Token::Text(raw, _) | Token::Word(raw) if key_next => {
                 key_next = false;
-                visit(offset, Step::Key(&decode_key(raw)));
+                visit(offset, Step::Key(decode_key(raw)));
             }
             Token::Open(_) | Token::Text(..) | Token::Word(_) => {
                 if let Some((false, count)) = open.last_mut() {
@@ -181,16 +181,19 @@ fn decode_key(raw: &str) -> Cow<'_, str> {
 /// Keys that were given twice in one object (`link_local` and `linkLocal` are the same key) and
 /// numbers that are none (`NaN`, `Infinity`), with their paths. At most `limit` of them.
 pub(super) fn check_members(text: &str, limit: usize) -> Vec<(usize, Path, String)> {
-    let mut found = Vec::new();
+    let mut found: Vec<(usize, Path, String)> = Vec::new();
     let mut lines = None;
-    let mut path = Path::root();
+    let mut way: Vec<Stride<'_>> = Vec::new();
     // For each open object or list, the keys seen with their offsets.
-    let mut open: Vec<HashMap<String, usize>> = Vec::new();
+    let mut open: Vec<HashMap<Cow<'_, str>, usize>> = Vec::new();
     walk(text, |offset, step| match step {
         Step::Key(key) => {
-            let in_names = path.segments().first() == Some(&Segment::Key("pinning".to_owned()));
-            path.push_key(key);
-            let same = if in_names { key.to_owned() } else { camel_case(key) };
+            let in_names = matches!(way.first(), Some(Stride::Key(first)) if first == "pinning");
+            way.push(Stride::Key(key.clone()));
+            let same = match key {
+                key if in_names || !key.contains('_') => key,
+                key => Cow::Owned(camel_case(&key).into_owned()),
+            };
             let Some(seen) = open.last_mut() else { return };
             match seen.entry(same) {
                 Entry::Vacant(free) => {
@@ -202,27 +205,44 @@ pub(super) fn check_members(text: &str, limit: usize) -> Vec<(usize, Path, Strin
                         let line = lines.at(*first.get()).0;
                         let message =
                             format!("given twice, first on line {line}; remove one of them");
-                        found.push((offset, path.clone(), message));
+                        found.push((offset, path_of(&way), message));
                     }
                 }
             }
         }
-        Step::Element(index) => path.push_index(index),
+        Step::Element(index) => way.push(Stride::Index(index)),
         Step::Value { open: true, .. } => open.push(HashMap::new()),
         Step::Value { open: false, word } => {
             if let Some(word) = word.filter(|w| is_no_number(w))
                 && found.len() < limit
             {
-                found.push((offset, path.clone(), format!("{word} is not a usable number")));
+                found.push((offset, path_of(&way), format!("{word} is not a usable number")));
             }
-            path.pop();
+            way.pop();
         }
         Step::End => {
             open.pop();
-            path.pop();
+            way.pop();
         }
     });
     found
+}
+
+/// A segment of a path that borrows from the text: most are never told.
+enum Stride<'t> {
+    Key(Cow<'t, str>),
+    Index(usize),
+}
+
+fn path_of(way: &[Stride<'_>]) -> Path {
+    let mut path = Path::root();
+    for stride in way {
+        match stride {
+            Stride::Key(key) => path.push_key(key.clone().into_owned()),
+            Stride::Index(index) => path.push_index(*index),
+        }
+    }
+    path
 }
 
 /// True for `NaN`, `Infinity` and numbers as large as that: as values they would read like `null`.
@@ -252,7 +272,11 @@ pub(super) fn locate(text: &str, wanted: &[(&Path, Point)]) -> Vec<usize> {
     walk(text, |offset, step| match step {
         Step::Key(key) => {
             let parent = at.last().copied().flatten();
-            let node = parent.and_then(|node| tree.child(node, &Segment::Key(camel_case(key))));
+            let wanted = |node| {
+                let key = camel_case(&key).into_owned();
+                tree.child(node, &Segment::Key(key.into()))
+            };
+            let node = parent.and_then(wanted);
             if let Some(node) = node {
                 tree.nodes[node].key.get_or_insert(offset);
             }
@@ -301,12 +325,8 @@ impl Places {
     fn insert(&mut self, path: &Path) -> usize {
         let mut node = 0;
         for segment in path.segments() {
-            let segment = match segment {
-                Segment::Key(key) => Segment::Key(camel_case(key)),
-                Segment::Index(index) => Segment::Index(*index),
-            };
             let next = self.nodes.len();
-            let child = *self.children.entry((node, segment)).or_insert(next);
+            let child = *self.children.entry((node, segment.canonical())).or_insert(next);
             if child == next {
                 self.nodes.push(Place { parent: node, ..Place::default() });
             }

@@ -15,7 +15,8 @@ pub struct Dataplane {
     pub io: Io,
     /// Worker threads, 1 to 64.
     pub workers: u32,
-    /// Bytes of receive buffers of each worker, 64 KiB to 1 GiB.
+    /// Bytes of receive buffers of each worker, and bytes that may wait in the kernel for each input
+    /// socket; 64 KiB to 1 GiB.
     pub receive_buffer_bytes: u32,
     /// The same as a number of 64 KiB buffers, at least 1.
     pub buffers: u32,

@@ -57,12 +57,18 @@ pub(super) fn read_rule(rule: &mut Value, path: &Path, findings: &mut Findings) 
 /// Reads a value of the schema at `base`, reporting and pruning until it can be read.
 fn read<T: DeserializeOwned>(value: &mut Value, base: &Path, findings: &mut Findings) -> Option<T> {
     // Each mistake costs another reading: what is large may be wrong less often.
-    let tries = (2_000_000 / size_of_tree(value)).clamp(8, 4 * MAX_FINDINGS);
-    for _ in 0..tries {
+    let mut tries = None;
+    loop {
         let error = match serde_path_to_error::deserialize(Node(value)) {
             Ok(read) => return Some(read),
             Err(error) => error,
         };
+        let left = tries
+            .get_or_insert_with(|| (2_000_000 / size_of_tree(value)).clamp(8, 4 * MAX_FINDINGS));
+        if *left == 0 {
+            break;
+        }
+        *left -= 1;
         let path = to_path(error.path());
         let message = error.inner().to_string();
         if !report_and_prune(value, base, &path, &message, findings) {
@@ -84,12 +90,14 @@ fn report_and_prune(
     let full = base.join(path);
     if message.starts_with("unknown field") {
         let key = match path.segments().last() {
-            Some(Segment::Key(key)) => key.clone(),
+            Some(Segment::Key(key)) => key.clone().into_owned(),
             _ => String::new(),
         };
         let known = wording::backticked(message);
-        let meant = wording::synonym(&key)
-            .filter(|meant| known.iter().any(|k| k == meant))
+        let meant = wording::synonyms(&key)
+            .iter()
+            .copied()
+            .find(|meant| known.iter().any(|k| k == meant))
             .or_else(|| nearest(&camel_case(&key), known.iter().map(String::as_str)));
         match meant {
             Some(meant) => {
@@ -100,7 +108,7 @@ fn report_and_prune(
                     .and_then(|o| o.as_object())
                     .is_some_and(|o| o.keys().any(|k| camel_case(k) == meant));
                 if let Some(parent) = full.parent().filter(|_| !given) {
-                    findings.silence(&parent.key(meant));
+                    findings.silence(&parent.key(meant.to_owned()));
                     silence_others(&parent, meant, findings);
                 }
             }
@@ -119,8 +127,9 @@ fn report_and_prune(
             .and_then(|o| o.keys().find(|k| **k != field && camel_case(k) == field))
             .cloned();
         let Some(spelled) = spelled else { return false };
-        findings.report_key(&full.key(&spelled), format!("is {field} given twice; remove one"));
-        return prune(value, &path.key(&spelled));
+        let message = format!("is {field} given twice; remove one");
+        findings.report_key(&full.key(spelled.clone()), message);
+        return prune(value, &path.key(spelled));
     }
     let found = descend(value, path.segments()).cloned().unwrap_or(Value::Null);
     findings.report(&full, wording::rewrite(message, &full, &found));
@@ -132,24 +141,26 @@ fn report_and_prune(
 
 /// What is not missing where `key` was given, though wrongly.
 fn silence_others(object: &Path, key: &str, findings: &mut Findings) {
-    let others: &[&str] = match key {
+    let others: &[&'static str] = match key {
         "interfaces" => &["interface"],
         "groups" => &["group"],
         "ports" => &["port"],
         "sources" => &["source"],
         // Without its address, an output looks like a multicast one.
         "address" => &["group", "interface"],
+        // A local output has no interface.
+        "local" => &["interface"],
         _ => &[],
     };
     for other in others {
-        findings.silence(&object.key(other));
+        findings.silence(&object.key(*other));
     }
 }
 
 /// The value at a path.
 fn descend<'v>(value: &'v mut Value, segments: &[Segment]) -> Option<&'v mut Value> {
     segments.iter().try_fold(value, |value, segment| match segment {
-        Segment::Key(key) => value.get_mut(key.as_str()),
+        Segment::Key(key) => value.get_mut(&**key),
         Segment::Index(index) => value.get_mut(*index),
     })
 }
@@ -159,7 +170,7 @@ fn descend<'v>(value: &'v mut Value, segments: &[Segment]) -> Option<&'v mut Val
 fn prune(value: &mut Value, path: &Path) -> bool {
     let Some((last, before)) = path.segments().split_last() else { return false };
     let done = match (last, descend(value, before)) {
-        (Segment::Key(key), Some(Value::Object(object))) => object.remove(key).is_some(),
+        (Segment::Key(key), Some(Value::Object(object))) => object.remove(&**key).is_some(),
         (Segment::Index(index), Some(Value::Array(list))) => match list.get_mut(*index) {
             Some(element) => match emptier(element) {
                 Some(empty) => {
@@ -206,7 +217,7 @@ fn to_path(theirs: &serde_path_to_error::Path) -> Path {
     for segment in theirs {
         match segment {
             serde_path_to_error::Segment::Seq { index } => path.push_index(*index),
-            serde_path_to_error::Segment::Map { key } => path.push_key(key),
+            serde_path_to_error::Segment::Map { key } => path.push_key(key.clone()),
             serde_path_to_error::Segment::Enum { .. } | serde_path_to_error::Segment::Unknown => {}
         }
     }

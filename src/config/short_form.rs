@@ -1,10 +1,16 @@
-//! Rules as people write them: the shortest spec of a rule, and an output on the command line.
+//! Rules as people write them: the shortest spec of a rule.
 
-use super::diagnose::quoted;
-use super::v1::{InputSpec, OutputSpec, RuleSpec, Ttl as TtlSpec};
-use super::validate::address::{self, Use};
-use super::validate::rule::{DEFAULT_PRIORITY, derived_id};
-use crate::types::{Destination, IfName, Output, Port, Rule, Ttl};
+use super::v1;
+use super::v1::{InputSpec, OutputSpec, RuleSpec};
+use super::validate::address::text_of;
+use super::validate::identity::derived_id;
+use super::validate::output::default_ttl;
+use super::validate::rule::DEFAULT_PRIORITY;
+use crate::types::{
+    Destination, Dscp, Input, InterfaceSelector, Join, MtuPolicy, Output, OutputSource, Port,
+    Protocol, Rule, Ttl, VlanFilter, is_multicast,
+};
+use ipnet::IpNet;
 
 /// The shortest spec that gives `rule` back.
 pub fn spec_of(rule: &Rule) -> RuleSpec {
@@ -14,92 +20,123 @@ pub fn spec_of(rule: &Rule) -> RuleSpec {
         name: rule.name.clone(),
         enabled: (!rule.enabled).then_some(false),
         priority: Some(rule.priority).filter(|priority| *priority != DEFAULT_PRIORITY),
-        input: Some(InputSpec {
-            interface: Some(rule.input.interface.to_string()),
-            group: Some(rule.input.destination.to_string()),
-            port: rule.input.port.map(Port::get),
-            source: rule.input.source.map(|source| source.to_string()),
-            ..InputSpec::default()
-        }),
+        input: Some(input_spec(&rule.input)),
         outputs: rule.outputs.iter().map(output_spec).collect(),
         health: None,
     }
 }
 
+fn input_spec(input: &Input) -> InputSpec {
+    let (interface, interfaces) = interface_specs(&input.interfaces);
+    let (group, groups) = match input.groups.as_slice() {
+        [only] => (Some(text_of(only)), None),
+        several => (None, Some(texts_of(several))),
+    };
+    let (port, ports) = match input.ports.as_slice() {
+        [] => (None, None),
+        [only] if only.start == only.end => (Some(only.start.get()), None),
+        several => {
+            let ranges = several.iter().map(|range| v1::PortRange {
+                start: Some(range.start.get()),
+                end: Some(range.end.get()),
+            });
+            (None, Some(ranges.collect()))
+        }
+    };
+    let filter = &input.sources;
+    let (source, sources) = match filter.include.as_slice() {
+        [only] if filter.exclude.is_empty() => (Some(text_of(only)), None),
+        _ if filter.takes_all() => (None, None),
+        include => {
+            let (include, exclude) = (texts_of(include), texts_of(&filter.exclude));
+            (None, Some(v1::SourceFilter { include, exclude }))
+        }
+    };
+    let has_groups = input.groups.first().is_some_and(|net| is_multicast(net.addr()));
+    InputSpec {
+        interface,
+        interfaces,
+        group,
+        groups,
+        port,
+        ports,
+        source,
+        sources,
+        protocol: (input.protocol == Protocol::Any).then_some(v1::Protocol::Any),
+        join: (input.join == Join::Never && has_groups).then_some(v1::Join::Never),
+        link_local: input.link_local.then_some(v1::LinkLocal::Relay),
+        vlan: match input.vlan {
+            VlanFilter::Untagged => None,
+            VlanFilter::Id(id) => Some(v1::Vlan::Id(id)),
+            VlanFilter::Any => Some(v1::Vlan::Any),
+        },
+    }
+}
+
 fn output_spec(output: &Output) -> OutputSpec {
+    let (interface, interfaces) = interface_specs(&output.interfaces);
     let (group, address) = match output.destination {
         Destination::Unchanged => (None, None),
-        Destination::Address(group) if group.is_multicast() => (Some(group.to_string()), None),
+        Destination::Address(group) if is_multicast(group) => (Some(group.to_string()), None),
         Destination::Address(address) => (None, Some(address.to_string())),
+        Destination::Prefix(net) => (Some(net.to_string()), None),
     };
     let ttl = match output.ttl {
-        ttl if ttl == Ttl::default() => None,
-        Ttl::Set(value) => Some(TtlSpec::Set(value)),
-        Ttl::Decrement => Some(TtlSpec::Decrement),
-        Ttl::Keep => Some(TtlSpec::Keep),
+        ttl if ttl == default_ttl(output.source) => None,
+        Ttl::Relayed => None,
+        Ttl::Set(value) => Some(v1::Ttl::Set(value)),
+        Ttl::Decrement => Some(v1::Ttl::Decrement),
+        Ttl::Keep => Some(v1::Ttl::Keep),
     };
     OutputSpec {
         name: output.name.clone(),
-        interface: output.interface.as_ref().map(ToString::to_string),
+        interface,
+        interfaces,
         group,
         address,
         port: output.port.map(Port::get),
         ttl,
+        local: output.local.then_some(true),
+        dscp: match output.dscp {
+            Dscp::Keep => None,
+            Dscp::Set(value) => Some(v1::Dscp::Set(value)),
+        },
+        source: match output.source {
+            OutputSource::Interface => None,
+            OutputSource::Keep => Some(v1::OutputSource::Keep),
+            OutputSource::Address { address, port } => Some(v1::OutputSource::Address {
+                address: address.to_string(),
+                port: port.map(Port::get),
+            }),
+        },
+        mtu_policy: (output.mtu_policy == MtuPolicy::Drop).then_some(v1::MtuPolicy::Drop),
         ..OutputSpec::default()
     }
 }
 
-/// Reads an output of the command line: group or address, port and interface with colons between
-/// them. Port and interface can be left out from the right; an IPv6 address stands in brackets.
-///
-/// # Errors
-/// What is wrong and what would be right.
-pub fn parse_output(text: &str) -> Result<OutputSpec, String> {
-    let wrong = |what: String| {
-        format!(
-            "output {}: {what}; write ADDRESS:PORT:INTERFACE, such as 239.2.2.2:6000:eth1",
-            quoted(text)
-        )
-    };
-    let (address, rest) = if text.starts_with('[') {
-        let end = text.find(']').ok_or_else(|| wrong("']' is missing".to_owned()))?;
-        let (inside, rest) = text.split_at(end + 1);
-        let address = address::bracketed(inside).ok_or_else(|| {
-            wrong(format!("{} is not an IPv6 address in brackets", quoted(inside)))
-        })?;
-        let rest = match rest.strip_prefix(':') {
-            None if rest.is_empty() => None,
-            None => return Err(wrong("':' is missing after ']'".to_owned())),
-            rest => rest,
-        };
-        (address.into(), rest)
-    } else {
-        if text.parse::<std::net::Ipv6Addr>().is_ok() {
-            return Err(wrong("an IPv6 address needs brackets".to_owned()));
-        }
-        let (address, rest) =
-            text.split_once(':').map_or((text, None), |(address, rest)| (address, Some(rest)));
-        (address::parse(address, Use::Group).map_err(wrong)?, rest)
-    };
-    let (port, interface) = match rest.map(|rest| rest.split_once(':').unwrap_or((rest, ""))) {
-        None => (None, None),
-        Some((port, interface)) => {
-            let number = port.bytes().all(|b| b.is_ascii_digit()).then(|| port.parse::<Port>());
-            let Some(Ok(number)) = number else {
-                return Err(wrong(format!("{} is not a port from 1 to 65535", quoted(port))));
-            };
-            let named = rest.is_some_and(|rest| rest.contains(':'));
-            (Some(number.get()), named.then_some(interface))
-        }
-    };
-    if let Some(interface) = interface.filter(|interface| interface.parse::<IfName>().is_err()) {
-        return Err(wrong(format!("{} is not an interface name", quoted(interface))));
+/// `interface` and `interfaces`.
+fn interface_specs(
+    interfaces: &[InterfaceSelector],
+) -> (Option<String>, Option<Vec<v1::InterfaceSelector>>) {
+    match interfaces {
+        [] => (None, None),
+        [only] if only.only_name().is_some() => (only.only_name().map(ToString::to_string), None),
+        several => (None, Some(several.iter().map(selector_spec).collect())),
     }
-    let (group, address) = if address.is_multicast() {
-        (Some(address.to_string()), None)
-    } else {
-        (None, Some(address.to_string()))
-    };
-    let interface = interface.map(str::to_owned);
-    Ok(OutputSpec { interface, group, address, port, ..OutputSpec::default() })
+}
+
+fn selector_spec(selector: &InterfaceSelector) -> v1::InterfaceSelector {
+    let InterfaceSelector { name, name_glob, name_regex, alt_name, cidr, kind } = selector;
+    v1::InterfaceSelector {
+        name: name.as_ref().map(ToString::to_string),
+        name_glob: name_glob.as_ref().map(|glob| glob.as_str().to_owned()),
+        name_regex: name_regex.as_ref().map(|regex| regex.as_str().to_owned()),
+        alt_name: alt_name.clone(),
+        cidr: cidr.as_ref().map(text_of),
+        kind: kind.clone(),
+    }
+}
+
+fn texts_of(nets: &[IpNet]) -> Vec<String> {
+    nets.iter().map(text_of).collect()
 }

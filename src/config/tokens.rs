@@ -34,8 +34,7 @@ impl<'t> Tokens<'t> {
     fn skip_blank(&mut self) -> Option<usize> {
         loop {
             let rest = self.rest();
-            let blank =
-                rest.len() - rest.trim_start_matches(json5::char::is_json5_whitespace).len();
+            let blank = rest.len() - rest.trim_start_matches(is_blank).len();
             self.at += blank;
             let rest = self.rest();
             if let Some(comment) = rest.strip_prefix("//") {
@@ -84,6 +83,14 @@ impl<'t> Tokens<'t> {
     }
 }
 
+/// White space as JSON5 has it; quickly told for what most texts consist of.
+fn is_blank(c: char) -> bool {
+    match c {
+        '!'..='~' => false,
+        other => json5::char::is_json5_whitespace(other),
+    }
+}
+
 impl<'t> Iterator for Tokens<'t> {
     type Item = (usize, Token<'t>);
 
@@ -102,8 +109,7 @@ impl<'t> Iterator for Tokens<'t> {
             _ => {
                 let rest = self.rest();
                 let ends = |c: char| {
-                    matches!(c, '{' | '}' | '[' | ']' | ':' | ',' | '"' | '\'' | '/')
-                        || json5::char::is_json5_whitespace(c)
+                    matches!(c, '{' | '}' | '[' | ']' | ':' | ',' | '"' | '\'' | '/') || is_blank(c)
                 };
                 // The first character always belongs to the word: the walk must go on.
                 let first = rest.chars().next().map_or(1, char::len_utf8);

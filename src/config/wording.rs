@@ -11,23 +11,38 @@ pub(super) fn backticked(message: &str) -> Vec<String> {
     known.split('`').skip(1).step_by(2).filter(|k| !k.contains('_')).map(str::to_owned).collect()
 }
 
-/// The key that is meant by a word of another program or trade.
-pub(super) fn synonym(key: &str) -> Option<&'static str> {
-    let meant = match key.to_lowercase().as_str() {
-        "iface" | "if" | "ifname" | "dev" | "device" | "nic" => "interface",
-        "dst" | "dest" | "destination" | "mcast" | "multicast" => "group",
-        "ip" | "addr" | "host" | "unicast" => "address",
-        "src" => "source",
-        "out" | "to" | "destinations" => "outputs",
-        "in" | "from" => "input",
-        "active" | "disabled" => "enabled",
-        "prio" => "priority",
-        "verbosity" => "level",
-        "threads" => "workers",
-        "path" => "socket",
-        _ => return None,
-    };
-    Some(meant)
+/// The keys that can be meant by a word of another program or trade.
+pub(super) fn synonyms(key: &str) -> &'static [&'static str] {
+    match key.to_lowercase().as_str() {
+        "iface" | "if" | "ifname" | "dev" | "device" | "nic" => &["interface"],
+        "ifaces" | "devices" | "nics" => &["interfaces"],
+        "dst" | "dest" | "destination" | "mcast" | "multicast" => &["group"],
+        "ip" | "addr" | "host" | "unicast" => &["address"],
+        "src" => &["source"],
+        "out" | "destinations" => &["outputs"],
+        "to" => &["outputs", "end"],
+        "in" => &["input"],
+        "from" => &["input", "start"],
+        "first" | "min" | "low" => &["start"],
+        "last" | "max" | "high" => &["end"],
+        "allow" | "only" => &["include"],
+        "deny" | "block" | "except" => &["exclude"],
+        "type" => &["kind"],
+        "glob" | "pattern" => &["nameGlob"],
+        "regex" | "regexp" => &["nameRegex"],
+        "alias" | "altnames" => &["altName"],
+        "prefix" | "subnet" | "network" => &["cidr"],
+        "tos" | "qos" => &["dscp"],
+        "mtu" => &["mtuPolicy"],
+        "loopback" => &["local"],
+        "proto" => &["protocol"],
+        "active" | "disabled" => &["enabled"],
+        "prio" => &["priority"],
+        "verbosity" => &["level"],
+        "threads" => &["workers"],
+        "path" => &["socket"],
+        _ => &[],
+    }
 }
 
 /// A serde error about the value `found` at `path`, rewritten.

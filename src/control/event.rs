@@ -26,6 +26,33 @@ pub enum Request {
     Interfaces,
     /// Forwarding entries and memberships.
     Mroute,
+    /// The rules as they were asked for: of one origin, or all.
+    RuleSet(Option<Origin>),
+    /// Make the rules of origin `runtime` these, all of them or none.
+    ReplaceRules(Vec<Rule>),
+    /// What a change would do; nothing is changed.
+    DryRun(Change),
+    /// What is logged?
+    LogLevel,
+    /// Log this from now on.
+    SetLogLevel {
+        /// A level, or a filter where there is no module.
+        level: String,
+        /// The module that it is for; none = everything.
+        module: Option<String>,
+    },
+}
+
+/// A change of the rules of origin `runtime`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Change {
+    /// As `AddRule`.
+    Add(Rule),
+    /// As `RemoveRule`.
+    Remove(String),
+    /// As `ReplaceRules`.
+    Replace(Vec<Rule>),
 }
 
 /// The answer to a [`Request`].
@@ -48,6 +75,12 @@ pub enum Reply {
     Interfaces(Vec<view::InterfaceStatus>),
     /// To `Mroute`.
     Mroute(view::Mroute),
+    /// To `RuleSet`.
+    RuleSet(Vec<Rule>),
+    /// To `ReplaceRules`, what was done; to `DryRun`, what would be done.
+    Changes(Vec<view::RuleChange>),
+    /// To `LogLevel` and `SetLogLevel`.
+    LogLevel(view::LogLevel),
 }
 
 /// Why a request was refused; nothing changed.
@@ -99,9 +132,34 @@ pub enum Refusal {
         /// The limit.
         limit: usize,
     },
+    /// Rules of a set cannot be in force together with others.
+    #[error("{}", several(.0))]
+    Conflicts(Vec<Conflict>),
+    /// What was asked for is not a log level.
+    #[error("{0}")]
+    BadLogLevel(String),
     /// The daemon is stopping or did not answer in time.
     #[error("the relay is busy or stopping: {0}")]
     Unavailable(String),
+}
+
+/// One rule of a set that cannot be in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Conflict {
+    /// Its place in the set, from 0.
+    pub index: usize,
+    /// The member of the rule that is taken: `id` or `name`.
+    pub key: String,
+    /// By whom, and what to do.
+    pub text: String,
+}
+
+fn several(conflicts: &[Conflict]) -> String {
+    match conflicts {
+        [one] => one.text.clone(),
+        all => format!("{} rules cannot be in force together with others", all.len()),
+    }
 }
 
 /// Something that happened; the core's only input.

@@ -21,7 +21,7 @@ pub(super) struct Changes {
 }
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Interfaces {
     links: BTreeMap<IfIndex, Link>,
     /// Names and alternative names; the kernel keeps them unique among both (netdev_name_node).

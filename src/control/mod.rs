@@ -2,17 +2,23 @@
 //!
 //! [`router::Router`] takes [`event::Event`]s and yields [`router::Output`]s. `resolve` turns names
 //! into interfaces, `egress` says how copies leave them, `loops` cuts circles, `rules` and `ports`
-//! keep what was asked for and what is open, `status` and `mroute` show all of it as [`view`]s.
+//! keep what was asked for and what is open, `status` and `mroute` show all of it as [`view`]s,
+//! `said` tells what has changed as [`notice`]s, `dry_run` what would change, and [`ledger`] whether
+//! the counters add up.
 
+mod dry_run;
 mod egress;
 pub mod event;
 mod interfaces;
+pub mod ledger;
 mod loops;
 mod mroute;
+pub mod notice;
 mod ports;
 mod resolve;
 pub mod router;
 mod rules;
+mod said;
 mod status;
 pub mod view;
 

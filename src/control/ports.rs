@@ -78,7 +78,7 @@ pub(super) enum PortStep {
 }
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Ports {
     by_key: BTreeMap<PortKey, Port>,
     /// Closed by us; their last counters are still to come.

@@ -5,9 +5,11 @@
 use super::event::{Event, Refusal, WorkerReport};
 use super::interfaces::Interfaces;
 use super::loops;
+use super::notice::Notice;
 use super::ports::{PortState, PortStep, Ports};
 use super::resolve::{PortKey, Resolution, resolve};
 use super::rules::Rules;
+use super::said::Said;
 use crate::fib::counters::{SlotCounters, WorkerCounters};
 use crate::fib::{Builder, Conflict, Fib, OutputSlot, RuleSlot};
 use crate::types::{
@@ -61,6 +63,8 @@ pub enum Output {
     Memberships(BTreeSet<Membership>),
     /// An interface is gone; what is kept under its index is void.
     InterfaceGone(IfIndex),
+    /// Tell who wants to know.
+    Notice(Notice),
 }
 
 /// What is known of a worker.
@@ -73,10 +77,12 @@ pub(super) struct Worker {
     pub(super) counters: WorkerCounters,
     pub(super) slots: SlotCounters,
     pub(super) restarts: u64,
+    /// Why it died last.
+    pub(super) last_death: String,
 }
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Router {
     pub(super) started: Time,
     pub(super) pid: u32,
@@ -99,7 +105,10 @@ pub struct Router {
     dirty: bool,
     /// A time that was waited for has come.
     due: bool,
-    outputs: VecDeque<Output>,
+    pub(super) outputs: VecDeque<Output>,
+    pub(super) said: Said,
+    /// Something that was said may be true no more.
+    unsaid: bool,
 }
 
 impl Router {
@@ -124,11 +133,18 @@ impl Router {
             dirty: false,
             due: false,
             outputs: VecDeque::new(),
+            said: Said::default(),
+            unsaid: false,
         }
     }
 
     /// Takes one event. An error concerns events that ask for something; nothing has changed then.
     pub fn handle(&mut self, now: Time, event: Event) -> Result<(), Refusal> {
+        // Counters and acknowledgements change no state of a rule.
+        let speaks = !matches!(
+            event,
+            Event::PortKernel { .. } | Event::Programmed { .. } | Event::Report(_)
+        );
         match event {
             Event::Net(event) => self.net(event),
             Event::InterfaceReplaced(index) => self.interface_gone(index),
@@ -162,6 +178,7 @@ impl Router {
             // What is due is done by `settle`: the network may change before.
             Event::Timeout => self.due = true,
         }
+        self.unsaid |= speaks;
         Ok(())
     }
 
@@ -176,6 +193,11 @@ impl Router {
         if due && self.ask_again_at.is_some_and(|at| at <= now) {
             self.ask_again_at = None;
             self.outputs.push_back(Output::Memberships(self.memberships.clone()));
+        }
+        // Not before what was asked for is done: what came of it belongs to what is said.
+        if self.unsaid && self.outputs.is_empty() {
+            self.unsaid = false;
+            self.say();
         }
     }
 
@@ -194,6 +216,16 @@ impl Router {
     /// How often a worker has died.
     pub fn deaths(&self, worker: u32) -> u64 {
         self.workers.get(worker as usize).map_or(0, |worker| worker.restarts)
+    }
+
+    /// How many workers there are.
+    pub fn workers(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// How many rules there are.
+    pub fn rule_count(&self) -> usize {
+        self.rules.len()
     }
 
     /// The next thing to be done outside.
@@ -240,6 +272,7 @@ impl Router {
         if let Some(worker) = self.workers.get_mut(number as usize) {
             self.lost_slots.merge(&std::mem::take(&mut worker.slots));
             worker.running = false;
+            worker.last_death.clone_from(&reason);
             worker.reason = Some(reason);
             worker.generation = 0;
             worker.restarts += 1;

@@ -20,7 +20,7 @@ pub(super) struct Entry {
 }
 
 /// Numbers that are given out, taken back and given out again.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Slots {
     next: u32,
     free: Vec<u32>,
@@ -36,7 +36,7 @@ impl Slots {
 }
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Rules {
     entries: BTreeMap<RuleId, Entry>,
     rule_slots: Slots,

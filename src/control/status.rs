@@ -15,7 +15,8 @@ use crate::types::{IfIndex, Rule, Time};
 use std::collections::{BTreeSet, HashMap};
 
 impl Router {
-    /// Answers a question. `AddRule` and `RemoveRule` are changes and go through `handle`.
+    /// Answers a question. `AddRule`, `RemoveRule` and `ReplaceRules` are changes and go through
+    /// `handle`; what is logged is not known here.
     pub fn answer(&self, now: Time, request: &Request) -> Result<Reply, Refusal> {
         Ok(match request {
             Request::Ping => Reply::Pong(self.pong(now)),
@@ -26,6 +27,12 @@ impl Router {
             Request::Workers => Reply::Workers(self.worker_statuses()),
             Request::Interfaces => Reply::Interfaces(self.interface_statuses()),
             Request::Mroute => Reply::Mroute(self.mroute()),
+            Request::RuleSet(origin) => Reply::RuleSet(self.rules_of(*origin)),
+            Request::DryRun(change) => Reply::Changes(self.dry_run(now, change)?),
+            // What these ask is not the core's.
+            Request::ReplaceRules(_) | Request::LogLevel | Request::SetLogLevel { .. } => {
+                return Err(Refusal::Unavailable("the core does not know".to_owned()));
+            }
         })
     }
 
@@ -36,6 +43,7 @@ impl Router {
             uptime_seconds: now.since(self.started).as_secs(),
             generation: self.fib.generation(),
             rules: self.rules.len(),
+            state_file: None,
         }
     }
 
@@ -51,7 +59,7 @@ impl Router {
         (status.rule == *rule).then_some(status)
     }
 
-    fn rule_statuses(&self) -> Vec<RuleStatus> {
+    pub(super) fn rule_statuses(&self) -> Vec<RuleStatus> {
         let (counters, owners) = (self.slot_counters(), self.slot_owners());
         let mut entries: Vec<&Entry> = self.rules.iter().collect();
         entries.sort_by_key(|entry| (entry.rule.origin, entry.serial));
@@ -71,7 +79,7 @@ impl Router {
         self.rules.iter().map(|entry| (entry.slot, &entry.rule)).collect()
     }
 
-    fn status_of(
+    pub(super) fn status_of(
         &self,
         entry: &Entry,
         counters: &SlotCounters,
@@ -177,6 +185,7 @@ impl Router {
             },
             rules: self.rule_statuses(),
             workers: self.worker_statuses(),
+            ledger: self.ledger(),
         }
     }
 

@@ -1,13 +1,16 @@
 //! What can be seen from outside: plain values that the control API turns into JSON.
 
-use crate::types::{DropReason, IfIndex, Link, Rule, Time};
+pub use super::ledger::{Ledger, Sum, SumKind};
+
+use crate::types::{DropReason, IfIndex, Link, Rule, RuleId, Time};
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// Datagrams and their UDP payload bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Traffic {
     /// Datagrams; a super-frame counts as the datagrams that it carries.
     pub datagrams: u64,
@@ -19,7 +22,7 @@ pub struct Traffic {
 pub type Drops = BTreeMap<DropReason, u64>;
 
 /// What a rule or an output is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// It forwards what arrives.
@@ -65,7 +68,7 @@ pub struct RuleStatus {
 }
 
 /// How packets come in at a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PortKind {
     /// An AF_PACKET socket: everything for the groups that rules take on this interface.
@@ -75,7 +78,7 @@ pub enum PortKind {
 }
 
 /// One bound input socket and where its frames went.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PortStatus {
     /// The port's number, unique over the life of the process.
@@ -110,12 +113,13 @@ pub struct PortStatus {
 }
 
 /// One interface as the relay sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InterfaceStatus {
     /// The kernel's view.
     pub link: Link,
     /// Its addresses.
+    #[schemars(with = "Vec<String>")]
     pub addresses: Vec<IpNet>,
     /// Rules that take packets from it.
     pub input_of: Vec<String>,
@@ -124,7 +128,7 @@ pub struct InterfaceStatus {
 }
 
 /// One worker thread.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkerStatus {
     /// Its number, from 0.
@@ -158,7 +162,7 @@ pub struct WorkerStatus {
 }
 
 /// One upstream membership that rules need.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MembershipStatus {
     /// The interface.
@@ -176,7 +180,7 @@ pub struct MembershipStatus {
 }
 
 /// One output of a forwarding entry.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MrouteOutput {
     /// The outgoing interface; none where routing decides.
@@ -198,7 +202,7 @@ pub struct MrouteOutput {
 }
 
 /// One compiled forwarding entry, as the workers have it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MrouteEntry {
     /// The incoming interface.
@@ -220,7 +224,7 @@ pub struct MrouteEntry {
 }
 
 /// The whole forwarding state.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Mroute {
     /// The table's generation.
@@ -245,10 +249,12 @@ pub struct Stats {
     pub rules: Vec<RuleStatus>,
     /// Workers.
     pub workers: Vec<WorkerStatus>,
+    /// Whether all of it adds up.
+    pub ledger: Ledger,
 }
 
 /// What input sockets counted before they were closed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClosedPorts {
     /// How many were closed.
@@ -268,7 +274,7 @@ pub struct ClosedPorts {
 }
 
 /// Who answers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Pong {
     /// The daemon's version.
@@ -281,4 +287,63 @@ pub struct Pong {
     pub generation: u64,
     /// Rules known.
     pub rules: usize,
+    /// The file that keeps rules of origin `runtime` over restarts; none = they are not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_file: Option<StateFileStatus>,
+}
+
+/// The file that keeps rules of origin `runtime`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StateFileStatus {
+    /// Its path.
+    pub path: String,
+    /// True where the file has the rules that are in force.
+    pub saved: bool,
+    /// Why the last attempt to write it failed.
+    pub error: Option<String>,
+}
+
+/// What happened, or would happen, to a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ChangeKind {
+    /// It was not there.
+    Added,
+    /// It is not there any more.
+    Removed,
+    /// It has other contents under the same id; its counters start at zero.
+    Changed,
+    /// It was there already and keeps its counters.
+    Unchanged,
+}
+
+/// One rule in a change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RuleChange {
+    /// What happened to it.
+    pub change: ChangeKind,
+    /// Its id.
+    pub id: RuleId,
+    /// `origin/name`, or `origin/id`.
+    pub rule: String,
+    /// What it does then; none for a rule that is removed.
+    pub state: Option<State>,
+    /// Why it is pending.
+    pub reason: Option<String>,
+}
+
+/// What is logged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LogLevel {
+    /// For everything but `modules`: off, error, warn, info, debug or trace.
+    pub level: String,
+    /// Modules with a level of their own.
+    pub modules: BTreeMap<String, String>,
+    /// Both as one filter: `info,mcr::netlink=debug`.
+    pub filter: String,
+    /// Who set it: `file`, `commandLine` or `runtime`. A reload of the file changes the first only.
+    pub set_by: String,
 }

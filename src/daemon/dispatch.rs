@@ -7,11 +7,11 @@ use crate::dataplane::link::{Ingress, Port, PortId, Report, ToWorker};
 use crate::dataplane::pool::Pool;
 use crate::sockets::membership::Memberships;
 use crate::sockets::ports::InputSocket;
-use crate::types::{IfIndex, LinkLayer, Membership};
+use crate::types::{IfIndex, InputFilter, LinkLayer, Membership};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
-use tracing::{debug, warn};
+use std::net::SocketAddrV4;
+use tracing::debug;
 
 /// Everything of the kernel's that control holds.
 pub(super) struct Sockets {
@@ -21,11 +21,14 @@ pub(super) struct Sockets {
     /// Workers that are not running.
     dead: BTreeSet<u32>,
     workers: BTreeSet<u32>,
+    /// Bytes that may wait in the kernel for each input port.
+    receive_buffer: u32,
 }
 
 impl Sockets {
-    pub(super) fn new(workers: u32) -> Self {
+    pub(super) fn new(workers: u32, receive_buffer: u32) -> Self {
         Self {
+            receive_buffer,
             inputs: BTreeMap::new(),
             memberships: Memberships::new(),
             dead: BTreeSet::new(),
@@ -36,16 +39,15 @@ impl Sockets {
     /// Does one thing; the events are what became of it.
     pub(super) fn dispatch(&mut self, pool: &Pool, output: Output) -> Vec<Event> {
         match output {
-            Output::OpenPort { port, worker, key, link_layer, groups } => {
-                match self.open(pool, (port, worker), key, link_layer, &groups) {
+            Output::OpenPort { port, worker, key, link_layer, filter } => {
+                match self.open(pool, (port, worker), key, link_layer, &filter) {
                     Ok(()) => Vec::new(),
                     Err(error) => {
-                        warn!(ifindex = key.iif().0, %error, "cannot open an input port");
                         vec![Event::PortFailed { port, reason: error.to_string() }]
                     }
                 }
             }
-            Output::SetFilter { port, groups } => self.set_filter(pool, port, &groups),
+            Output::SetFilter { port, filter } => self.set_filter(pool, port, &filter),
             Output::ClosePort { port } => self.close(pool, port),
             Output::Publish { fib, reset_rules, reset_outputs } => {
                 debug!(generation = fib.generation(), "publishing a table");
@@ -61,6 +63,8 @@ impl Sockets {
                 self.memberships.interface_gone(index);
                 Vec::new()
             }
+            // Nothing of the kernel's.
+            Output::Notice(_) => Vec::new(),
         }
     }
 
@@ -70,14 +74,14 @@ impl Sockets {
         (port, worker): (u32, u32),
         key: PortKey,
         link_layer: LinkLayer,
-        groups: &BTreeSet<Ipv4Addr>,
+        filter: &InputFilter,
     ) -> io::Result<()> {
         let (input, ingress) = match key {
             PortKey::Packet(iif) => {
-                (InputSocket::packet(iif, link_layer, groups)?, Ingress::Packet(link_layer))
+                (InputSocket::packet(iif, link_layer, filter, self.receive_buffer)?, Ingress::Packet(link_layer))
             }
             PortKey::Udp(iif, address, udp_port) => (
-                InputSocket::udp(iif, address, udp_port)?,
+                InputSocket::udp(iif, address, udp_port, self.receive_buffer)?,
                 Ingress::Udp(SocketAddrV4::new(address, udp_port)),
             ),
         };
@@ -90,11 +94,10 @@ impl Sockets {
         Ok(())
     }
 
-    fn set_filter(&mut self, pool: &Pool, port: u32, groups: &BTreeSet<Ipv4Addr>) -> Vec<Event> {
-        let outcome = self.inputs.get_mut(&port).map(|(_, _, input)| input.set_groups(groups));
+    fn set_filter(&mut self, pool: &Pool, port: u32, filter: &InputFilter) -> Vec<Event> {
+        let outcome = self.inputs.get_mut(&port).map(|(_, _, input)| input.set_filter(filter));
         if let Some(Err(error)) = outcome {
             // The old filter stays: new groups would be missing, so the port counts as failed.
-            warn!(port, %error, "cannot change an input port's filter");
             let reason = format!("cannot set the filter: {error}");
             let mut events = self.close(pool, port);
             events.push(Event::PortFailed { port, reason });
@@ -106,7 +109,7 @@ impl Sockets {
     fn close(&mut self, pool: &Pool, port: u32) -> Vec<Event> {
         let Some((worker, _, input)) = self.inputs.get_mut(&port) else { return Vec::new() };
         // Nothing more comes in: what the kernel has counted by now is final.
-        if let Err(error) = input.set_groups(&BTreeSet::new()) {
+        if let Err(error) = input.set_filter(&InputFilter::default()) {
             debug!(port, %error, "cannot shut an input port's filter");
         }
         let events = statistics_of(port, input).into_iter().collect();
@@ -117,10 +120,6 @@ impl Sockets {
 
     fn join(&mut self, wanted: &BTreeSet<Membership>) -> Event {
         let failed = self.memberships.set(wanted);
-        for (membership, error) in failed.iter().take(10) {
-            let (ifindex, group) = (membership.index.0, membership.group);
-            warn!(ifindex, %group, %error, "the kernel refuses a membership");
-        }
         Event::Memberships {
             failed: failed.into_iter().map(|(m, error)| (m, error.to_string())).collect(),
         }

@@ -1,28 +1,39 @@
 //! L5, the running relay: builds everything, owns the one event loop, dispatches.
 
+mod announce;
+pub mod arguments;
 mod dispatch;
 mod limits;
 mod questions;
+mod reload;
+mod requests;
+mod service;
+mod start;
+mod state_file;
 
 use crate::api;
 use crate::clock;
 use crate::config::{self, Diagnostics, Loaded};
-use crate::control::event::{Event, Refusal, Reply, Request};
-use crate::control::router::Router;
+use crate::control::event::Event;
+use crate::control::notice::Notice;
+use crate::control::router::{Output, Router};
 use crate::dataplane::link::{FromWorker, ToWorker};
-use crate::dataplane::pool::{IoChoice, Pool, Settings};
+use crate::dataplane::pool::Pool;
 use crate::netlink::Monitor;
-use crate::telemetry;
+use crate::sources::file_watch::{Changes, FileWatch};
+use crate::telemetry::{self, Filter, Logging, SetBy};
 use crate::types::{NetEvent, Origin, Time};
 use anyhow::Context;
 use dispatch::Sockets;
 use futures::FutureExt;
 use questions::Questions;
+use service::{Invitation, Service};
+use state_file::StateFile;
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot};
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 /// Questions waiting for the loop; beyond that, askers wait.
 const QUESTIONS: usize = 256;
@@ -34,11 +45,18 @@ const AGE: Duration = Duration::from_secs(60);
 const RESTART_MIN: Duration = Duration::from_millis(50);
 const RESTART_MAX: Duration = Duration::from_secs(5);
 
+/// How often the core is asked to settle in one turn: what a first round asks for may fail at once.
+const ROUNDS: usize = 16;
+
 /// What `mcrd run` was told on its command line.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The configuration file; none = no rules but those added at run time.
     pub config: Option<PathBuf>,
+    /// Loads the file again when it changes on disk, not only at SIGHUP.
+    pub watch: bool,
+    /// Where rules added at run time are kept over restarts; none = they are not kept.
+    pub state_dir: Option<PathBuf>,
     /// The control socket; none = as the file says, else [`api::DEFAULT_SOCKET`].
     pub socket: Option<PathBuf>,
     /// The log filter; none = as the file says, else "info".
@@ -58,22 +76,42 @@ pub enum StartError {
 
 /// Runs the relay until SIGTERM or SIGINT.
 pub fn run(options: &Options) -> Result<(), StartError> {
+    // Before the file is read: what changes from now on is seen.
+    let watch = options.config.as_deref().filter(|_| options.watch).map(FileWatch::start);
     let loaded = match &options.config {
         Some(path) => config::load_file(path)?,
         None => config::load_text("built-in defaults", "{}")?,
     };
-    let level = options.log_level.as_deref().unwrap_or(loaded.log.level.name());
-    let format = match loaded.log.format {
-        config::LogFormat::Json => telemetry::Format::Json,
-        config::LogFormat::Auto | config::LogFormat::Text => telemetry::Format::Text,
-    };
-    telemetry::start_logging(level, format).map_err(anyhow::Error::msg)?;
+    let logging = start_logging(options, &loaded).map_err(anyhow::Error::msg)?;
+    let watch = watch.and_then(|watch| {
+        watch
+            .inspect_err(|error| {
+                warn!(%error, "the configuration file is not watched; SIGHUP loads it again");
+            })
+            .ok()
+    });
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the event loop")?;
-    runtime.block_on(async { Daemon::start(options, loaded)?.serve().await })?;
+    let invitation = Invitation::of_environment();
+    runtime.block_on(async {
+        let daemon = Daemon::start(options, loaded, logging, watch, &invitation)?;
+        daemon.serve(std::future::pending()).await
+    })?;
     Ok(())
+}
+
+fn start_logging(options: &Options, loaded: &Loaded) -> Result<Logging, String> {
+    let (level, set_by) = match &options.log_level {
+        Some(level) => (level.as_str(), SetBy::CommandLine),
+        None => (loaded.log.level.name(), SetBy::File),
+    };
+    let format = match loaded.log.format {
+        config::LogFormat::Json => telemetry::Format::Json,
+        config::LogFormat::Auto | config::LogFormat::Text => telemetry::Format::Text,
+    };
+    Logging::start(level.parse::<Filter>()?, set_by, format)
 }
 
 struct Daemon {
@@ -85,8 +123,14 @@ struct Daemon {
     sockets: Sockets,
     questions: Questions,
     config: Option<PathBuf>,
-    /// The settings that take effect at a start only, to say so when a reload changes them.
-    settings: (config::Dataplane, config::ControlSettings, config::LogSettings),
+    changes: Option<Changes>,
+    settings: reload::Settings,
+    logging: Logging,
+    state_file: Option<StateFile>,
+    publisher: api::Publisher,
+    service: Service,
+    /// The network has been seen as a whole.
+    network_known: bool,
     restarts: Vec<(Time, u32)>,
     stop_api: oneshot::Sender<()>,
     api: tokio::task::JoinHandle<std::io::Result<()>>,
@@ -96,80 +140,36 @@ struct Daemon {
 }
 
 impl Daemon {
-    fn start(options: &Options, loaded: Loaded) -> anyhow::Result<Self> {
-        let settings = (loaded.dataplane.clone(), loaded.control.clone(), loaded.log.clone());
-        // Signals first: one that comes while we start must not kill us half-way.
-        let hangup = signal(SignalKind::hangup())?;
-        let terminate = signal(SignalKind::terminate())?;
-        let interrupt = signal(SignalKind::interrupt())?;
-        let monitor = Monitor::start().context("cannot watch the network by rtnetlink")?;
-        let (report, reports) = mpsc::unbounded_channel();
-        let io = match loaded.dataplane.io {
-            config::Io::Auto => IoChoice::Auto,
-            config::Io::IoUring => IoChoice::IoUring,
-            config::Io::Syscalls => IoChoice::Syscalls,
-        };
-        let workers = loaded.dataplane.workers;
-        let buffers = loaded.dataplane.buffers;
-        let egress_sockets = limits::egress_sockets(limits::raise_descriptors(), workers);
-        let settings_of_workers = Settings { workers, io, egress_sockets, buffers };
-        let pool =
-            Pool::start(settings_of_workers, report).context("cannot start a worker thread")?;
-        let now = clock::now();
-        let mut router = Router::new(now, workers, std::process::id());
-        let set = loaded.rules;
-        info!(rules = set.len(), workers, "starting");
-        router.handle(now, Event::Rules { origin: Origin::File, set })?;
-
-        let (ask, asked) = mpsc::channel(QUESTIONS);
-        let path = options.socket.clone().or(loaded.control.socket);
-        let path = path.unwrap_or_else(|| PathBuf::from(api::DEFAULT_SOCKET));
-        let listener = api::bind(&path, loaded.control.group.as_deref())?;
-        let (stop_api, stopped) = oneshot::channel::<()>();
-        let shutdown = async {
-            // Sent or dropped: both mean stop.
-            let _ = stopped.await;
-        };
-        let api = tokio::spawn(api::serve(listener, ask, api::Limits::default(), shutdown));
-        info!(socket = %path.display(), "control socket is open");
-        Ok(Self {
-            router,
-            monitor,
-            pool,
-            reports,
-            asked,
-            sockets: Sockets::new(workers),
-            questions: Questions::default(),
-            config: options.config.clone(),
-            settings,
-            restarts: Vec::new(),
-            stop_api,
-            api,
-            hangup,
-            terminate,
-            interrupt,
-        })
-    }
-
     /// The event loop. Each turn takes what has happened, lets the core draw the consequences once,
-    /// and does what it asks for.
-    async fn serve(mut self) -> anyhow::Result<()> {
+    /// and does what it asks for. Ends with `stop`, SIGTERM or SIGINT.
+    async fn serve(mut self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let mut stop = std::pin::pin!(stop);
         let mut age = tokio::time::interval(AGE);
+        // What is taken over from the file is no change of it.
+        let state_file = self.state_file.take();
+        self.settle();
+        self.state_file = state_file;
         loop {
             self.settle();
+            self.tell_service();
             let wait = self.next_wake();
             tokio::select! {
                 event = self.monitor.next() => self.network(event),
                 Some((worker, message)) = self.reports.recv() => self.worker_said(worker, message),
                 Some((request, reply)) = self.asked.recv() => self.ask(request, reply),
                 _ = self.hangup.recv() => self.reload(),
+                () = next_change(&mut self.changes) => self.reload(),
+                outcome = written(&mut self.state_file) => self.state_written(outcome),
+                () = self.service.watchdog_due() => self.service.alive(),
                 _ = age.tick() => self.sockets.to_all(&self.pool, || ToWorker::Age),
                 () = tokio::time::sleep(wait) => self.timeouts(),
                 _ = self.terminate.recv() => break,
                 _ = self.interrupt.recv() => break,
+                () = &mut stop => break,
             }
         }
-        info!("stopping");
+        self.service.stopping();
+        self.announce(vec![Notice::Stopping]);
         // The file goes with the listener; a client that is being served gets its answer cut.
         let _ = self.stop_api.send(());
         self.asked.close();
@@ -177,17 +177,60 @@ impl Daemon {
             warn!(%error, "control socket failed while stopping");
         }
         self.pool.stop();
+        if let Some(file) = self.state_file {
+            file.finish(self.router.rules_of(Some(Origin::Runtime))).await;
+        }
         Ok(())
     }
 
     fn settle(&mut self) {
-        let now = clock::now();
-        self.router.settle(now);
-        while let Some(output) = self.router.poll_output() {
-            for event in self.sockets.dispatch(&self.pool, output) {
-                self.tell(event);
+        for _ in 0..ROUNDS {
+            self.router.settle(clock::now());
+            let (mut done, mut notices) = (false, Vec::new());
+            while let Some(output) = self.router.poll_output() {
+                done = true;
+                match output {
+                    Output::Notice(notice) => notices.push(notice),
+                    output => {
+                        for event in self.sockets.dispatch(&self.pool, output) {
+                            self.tell(event);
+                        }
+                    }
+                }
+            }
+            self.announce(notices);
+            if !done {
+                break;
             }
         }
+    }
+
+    /// Logs and spreads what has changed.
+    fn announce(&mut self, notices: Vec<Notice>) {
+        announce::log(&notices);
+        let wall = clock::wall();
+        for notice in notices {
+            if notice.changed_rules_of() == Some(Origin::Runtime)
+                && let Some(file) = &mut self.state_file
+            {
+                file.changed(clock::now());
+            }
+            self.publisher.publish(wall, notice);
+        }
+    }
+
+    fn tell_service(&mut self) {
+        if self.network_known {
+            self.service.ready();
+        }
+        let (running, workers) = (self.sockets.running().len(), self.router.workers());
+        let rules = self.router.rule_count();
+        self.service.status(format!("rules: {rules}, workers running: {running} of {workers}"));
+    }
+
+    fn state_written(&mut self, outcome: std::io::Result<()>) {
+        let notice = self.state_file.as_mut().and_then(|file| file.ended(clock::now(), outcome));
+        self.announce(notice.into_iter().collect());
     }
 
     /// Hands the core an event that asks for nothing, so cannot be refused.
@@ -214,6 +257,7 @@ impl Daemon {
             for index in self.sockets.unbound() {
                 self.tell(Event::InterfaceReplaced(index));
             }
+            self.network_known = true;
         }
     }
 
@@ -221,21 +265,12 @@ impl Daemon {
         match message {
             FromWorker::Ready { tier, reason } => {
                 let tier = tier.name().to_owned();
-                match &reason {
-                    None => info!(worker, tier, "worker runs"),
-                    Some(reason) => {
-                        warn!(worker, tier, reason, "worker runs without io_uring: slower")
-                    }
-                }
                 self.tell(Event::WorkerReady { worker, tier, reason });
             }
             FromWorker::Programmed(generation) => {
                 self.tell(Event::Programmed { worker, generation });
             }
             FromWorker::Closed { port, counters, failure } => {
-                if let Some(reason) = &failure {
-                    warn!(worker, port = port.0, error = reason, "input port failed");
-                }
                 if let Some(event) = self.sockets.closed(port.0) {
                     self.tell(event);
                 }
@@ -248,7 +283,6 @@ impl Daemon {
                 self.answer_ready();
             }
             FromWorker::Died(reason) => {
-                error!(worker, error = reason, "worker died");
                 self.sockets.worker_died(worker);
                 self.questions.worker_died(worker);
                 self.tell(Event::WorkerDied { worker, reason });
@@ -260,64 +294,10 @@ impl Daemon {
         }
     }
 
-    fn ask(&mut self, request: Request, reply: questions::ReplySender) {
-        let now = clock::now();
-        let changed = match &request {
-            Request::AddRule(rule) => match self.router.has(rule) {
-                Some(status) => {
-                    let _ = reply.send(Ok(Reply::Unchanged(Box::new(status))));
-                    return;
-                }
-                None => self.router.handle(now, Event::AddRule(rule.clone())),
-            },
-            Request::RemoveRule(selector) => {
-                // The rule as it was: afterwards it is not there to be shown.
-                let removed = self.router.answer(now, &request);
-                let event = Event::RemoveRule(selector.clone());
-                let outcome = self.router.handle(now, event).and(removed);
-                self.settle();
-                // The asker may have gone; that is its affair.
-                let _ = reply.send(outcome);
-                return;
-            }
-            _ => Ok(()),
-        };
-        match changed {
-            Err(refusal) => {
-                let _ = reply.send(Err(refusal));
-            }
-            Ok(()) if !waits_for_workers(&request) => {
-                // The asker may have gone; that is its affair.
-                let _ = reply.send(self.router.answer(now, &request));
-            }
-            Ok(()) => {
-                self.settle();
-                let number = self.questions.ask(request, reply, self.sockets.running(), now);
-                self.sockets.to_all(&self.pool, || ToWorker::Collect(number));
-                self.answer_ready();
-            }
-        }
-    }
-
-    /// Answers the questions for which all workers have reported, or the time is over.
-    fn answer_ready(&mut self) {
-        let now = clock::now();
-        let ready = self.questions.take_ready(now);
-        if ready.is_empty() {
-            return;
-        }
-        for event in self.sockets.statistics() {
-            self.tell(event);
-        }
-        for (request, reply) in ready {
-            // The asker may have gone; that is its affair.
-            let _ = reply.send(self.router.answer(now, &request));
-        }
-    }
-
     fn next_wake(&self) -> Duration {
         let restart = self.restarts.iter().map(|(at, _)| *at).min();
-        let due = [self.router.next_timeout(), self.questions.deadline(), restart];
+        let file = self.state_file.as_ref().and_then(StateFile::due);
+        let due = [self.router.next_timeout(), self.questions.deadline(), restart, file];
         let now = clock::now();
         due.into_iter()
             .flatten()
@@ -342,45 +322,28 @@ impl Daemon {
                 }
             }
         }
+        if let Some(file) = &mut self.state_file
+            && file.due().is_some_and(|at| at <= now)
+        {
+            file.begin(now, self.router.rules_of(Some(Origin::Runtime)));
+        }
         self.answer_ready();
     }
+}
 
-    /// SIGHUP: the file's rules become these, all at once, or nothing changes.
-    fn reload(&mut self) {
-        let Some(path) = self.config.clone() else {
-            warn!("SIGHUP without a configuration file: nothing to load");
-            return;
-        };
-        let loaded = match config::load_file(&path) {
-            Ok(loaded) => loaded,
-            Err(diagnostics) => {
-                for error in diagnostics.to_string().lines() {
-                    error!(error, "configuration is wrong");
-                }
-                error!(file = %path.display(), mistakes = diagnostics.list.len(), "configuration not loaded, the last good one stays");
-                return;
-            }
-        };
-        if (loaded.dataplane, loaded.control, loaded.log) != self.settings {
-            warn!("dataplane, control and log settings take effect at the next start");
-        }
-        let rules = loaded.rules.len();
-        let event = Event::Rules { origin: Origin::File, set: loaded.rules };
-        match self.router.handle(clock::now(), event) {
-            Ok(()) => info!(file = %path.display(), rules, "configuration loaded"),
-            Err(refusal) => {
-                let error = Refusal::to_string(&refusal);
-                error!(file = %path.display(), error, "configuration not loaded, the last good one stays");
-            }
-        }
+async fn next_change(changes: &mut Option<Changes>) {
+    match changes {
+        Some(changes) => changes.next().await,
+        None => std::future::pending().await,
     }
 }
 
-/// True where the answer shows what workers have counted, or means that they work by a new table:
-/// then all of them report first.
-fn waits_for_workers(request: &Request) -> bool {
-    match request {
-        Request::AddRule(_) | Request::Rules | Request::Stats | Request::Workers => true,
-        Request::Ping | Request::RemoveRule(_) | Request::Interfaces | Request::Mroute => false,
+async fn written(file: &mut Option<StateFile>) -> std::io::Result<()> {
+    match file {
+        Some(file) => file.written().await,
+        None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,10 +12,13 @@ pub(super) type ReplySender = oneshot::Sender<Result<Reply, Refusal>>;
 /// How long a question waits for workers; then it is answered with what is known.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-struct Question {
+/// A question whose answer waits.
+pub(super) struct Question {
     number: u64,
-    request: Request,
-    reply: ReplySender,
+    pub(super) request: Request,
+    /// The answer as far as it is known already; none = it is read off when the workers have reported.
+    pub(super) known: Option<Reply>,
+    pub(super) reply: ReplySender,
     missing: BTreeSet<u32>,
     deadline: Time,
 }
@@ -32,6 +35,7 @@ impl Questions {
     pub(super) fn ask(
         &mut self,
         request: Request,
+        known: Option<Reply>,
         reply: ReplySender,
         workers: BTreeSet<u32>,
         now: Time,
@@ -40,6 +44,7 @@ impl Questions {
         self.waiting.push(Question {
             number: self.last,
             request,
+            known,
             reply,
             missing: workers,
             deadline: now.plus(PATIENCE),
@@ -62,11 +67,10 @@ impl Questions {
     }
 
     /// Takes the questions that can be answered.
-    pub(super) fn take_ready(&mut self, now: Time) -> Vec<(Request, ReplySender)> {
-        let ready = self
-            .waiting
-            .extract_if(.., |question| question.missing.is_empty() || question.deadline <= now);
-        ready.map(|question| (question.request, question.reply)).collect()
+    pub(super) fn take_ready(&mut self, now: Time) -> Vec<Question> {
+        self.waiting
+            .extract_if(.., |question| question.missing.is_empty() || question.deadline <= now)
+            .collect()
     }
 
     /// When the first question runs out of patience.
@@ -84,7 +88,7 @@ mod tests {
         let mut questions = Questions::default();
         let (reply, _answer) = oneshot::channel();
         let now = Time(5);
-        let first = questions.ask(Request::Stats, reply, BTreeSet::from([0, 1]), now);
+        let first = questions.ask(Request::Stats, None, reply, BTreeSet::from([0, 1]), now);
         questions.reported(0, first);
         assert!(questions.take_ready(now).is_empty());
         questions.reported(1, first - 1);
@@ -93,7 +97,7 @@ mod tests {
         assert_eq!(questions.take_ready(now).len(), 1);
 
         let (reply, _answer) = oneshot::channel();
-        questions.ask(Request::Stats, reply, BTreeSet::from([0]), now);
+        questions.ask(Request::Stats, None, reply, BTreeSet::from([0]), now);
         let deadline = questions.deadline().expect("waits");
         assert_eq!(deadline, now.plus(PATIENCE));
         assert!(questions.take_ready(Time(deadline.0 - 1)).is_empty());

@@ -57,6 +57,19 @@ pub fn write(options: &SendOptions, out: &mut [u8; SEND_LEN]) {
     put(&mut out[56..], libc::IP_TOS, &i32::from(options.tos).to_ne_bytes());
 }
 
+/// Bytes of the control message of a raw socket's send: IP_PKTINFO only. It is the first of those
+/// that [`write`] writes.
+pub const RAW_LEN: usize = 32;
+
+/// Writes the control message of a raw socket's send: the interface (0 = routing decides).
+#[inline]
+pub fn write_interface(oif: u32, out: &mut [u8; SEND_LEN]) {
+    let mut info = [0u8; 12];
+    info[..4].copy_from_slice(&oif.to_ne_bytes());
+    *out = [0; SEND_LEN];
+    put(&mut out[..RAW_LEN], libc::IP_PKTINFO, &info);
+}
+
 fn put(out: &mut [u8], kind: i32, data: &[u8]) {
     out[..8].copy_from_slice(&(HEADER_LEN + data.len()).to_ne_bytes());
     out[8..12].copy_from_slice(&SOL_IP.to_ne_bytes());

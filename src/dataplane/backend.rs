@@ -11,6 +11,12 @@ use std::os::fd::{OwnedFd, RawFd};
 pub const BUFFER_LEN: usize = 65_536 + 512;
 /// Sends on their way at once.
 pub const SENDS: usize = 1024;
+/// Buffers of [`BUFFER_LEN`] bytes that nothing is received into; memory that is not touched before
+/// it is used.
+pub const SPARES: usize = 64;
+/// Bytes of a send before its payload at most: virtio header, Ethernet header, the longest IP
+/// header, and the start of a transport header.
+pub const HEADER_LEN: usize = 10 + 14 + 60 + 20;
 
 /// One received frame. Its bytes stay valid until [`Backend::recycle`].
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +31,17 @@ pub struct Frame {
     pub len: u32,
     /// What is known beside the bytes.
     pub about: About,
+}
+
+impl Frame {
+    /// Its VLAN, 1 to 4094; 0 = untagged, or a priority tag (IEEE 802.1Q section 6.9).
+    #[inline]
+    pub fn vlan(&self) -> u16 {
+        match self.about {
+            About::Packet(meta) => meta.vlan.unwrap_or(0),
+            About::Udp { .. } => 0,
+        }
+    }
 }
 
 /// What the kernel says about a received frame.
@@ -63,15 +80,80 @@ pub enum PortEvent {
     Refused(PortHandle, i32),
 }
 
-/// One datagram to send.
+/// Where a send goes, by the kind of its socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendTo {
+    /// From a UDP socket.
+    Udp {
+        /// Address and port.
+        to: SocketAddrV4,
+        /// Interface, source, TTL and TOS.
+        options: SendOptions,
+    },
+    /// A frame with a virtio header, from an AF_PACKET socket.
+    Link {
+        /// The interface.
+        oif: u32,
+    },
+    /// An IP packet, from a raw socket with IP_HDRINCL.
+    Raw {
+        /// What the kernel routes by.
+        to: Ipv4Addr,
+        /// The interface; 0 = routing decides.
+        oif: u32,
+    },
+}
+
+/// Bytes that stand before the payload of a send.
+#[derive(Clone, Copy)]
+pub struct Header {
+    bytes: [u8; HEADER_LEN],
+    len: u8,
+}
+
+impl Header {
+    /// No bytes.
+    pub const EMPTY: Self = Self { bytes: [0; HEADER_LEN], len: 0 };
+
+    /// Adds bytes; those beyond [`HEADER_LEN`] would be lost, and no caller has so many.
+    #[inline]
+    pub fn push(&mut self, bytes: &[u8]) {
+        let start = usize::from(self.len);
+        let end = start + bytes.len();
+        debug_assert!(end <= HEADER_LEN);
+        if let Some(place) = self.bytes.get_mut(start..end) {
+            place.copy_from_slice(bytes);
+            // At most HEADER_LEN.
+            self.len = end as u8;
+        }
+    }
+
+    /// The bytes.
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
+impl Default for Header {
+    fn default() -> Self {
+        Self::EMPTY
+    }
+}
+
+impl std::fmt::Debug for Header {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.bytes().fmt(f)
+    }
+}
+
+/// One message to send.
 #[derive(Clone, Copy, Debug)]
 pub struct SendRequest {
     /// The socket; must stay open until the next `flush` has returned.
     pub socket: RawFd,
     /// Where to.
-    pub to: SocketAddrV4,
-    /// Interface, source, TTL and TOS.
-    pub options: SendOptions,
+    pub to: SendTo,
     /// The buffer that holds the payload.
     pub buffer: u32,
     /// Where the payload starts in it.
@@ -105,9 +187,20 @@ pub trait Backend {
     /// The bytes of a buffer.
     fn buffer(&self, buffer: u32) -> &[u8];
 
-    /// Queues a send; the caller flushes when [`SENDS`] are queued. False where it was not queued
+    /// The number of the first of [`SPARES`] buffers that nothing is received into.
+    fn first_spare(&self) -> u32;
+
+    /// The bytes of a spare buffer, to be written; empty where the number is not one. Sends that
+    /// are queued from it would send what is written.
+    fn spare(&mut self, spare: u32) -> &mut [u8];
+
+    /// Copies `len` bytes at `start` of a buffer to `at` of a spare one. False where either does
+    /// not have so many.
+    fn copy_to_spare(&mut self, from: (u32, u32, u32), spare: u32, at: u32) -> bool;
+
+    /// Queues a send of the header and, after it, the payload; the header is copied. The caller flushes when [`SENDS`] are queued. False where it was not queued
     /// and no result will come: too many are, or the payload does not lie in a buffer of ours.
-    fn send(&mut self, request: &SendRequest) -> bool;
+    fn send(&mut self, request: &SendRequest, header: &Header) -> bool;
 
     /// Hands all queued sends to the kernel, in order, without blocking, and adds their results.
     fn flush(&mut self, results: &mut Vec<SendResult>) -> std::io::Result<()>;

@@ -91,14 +91,13 @@ fn relays<B: Backend>(mut bench: Bench<B>) {
                 next_in += 1;
                 let request = SendRequest {
                     socket: out.as_raw_fd(),
-                    to,
-                    options,
+                    to: SendTo::Udp { to, options },
                     buffer: frame.buffer,
                     start: frame.start,
                     len: frame.len,
                     tag: tag as u32,
                 };
-                assert!(bench.backend.send(&request));
+                assert!(bench.backend.send(&request, &Header::EMPTY));
             }
             bench.backend.flush(&mut results).expect("flushes");
             assert_eq!(results.len(), frames.len());
@@ -186,18 +185,20 @@ fn refuses<B: Backend>(mut bench: Bench<B>) {
     let out = UdpSocket::bind("127.0.0.1:0").expect("binds");
     let request = |oif, len, tag| SendRequest {
         socket: out.as_raw_fd(),
-        to: local,
-        options: SendOptions { oif, source: Ipv4Addr::UNSPECIFIED, ttl: 16, tos: 0 },
+        to: SendTo::Udp {
+            to: local,
+            options: SendOptions { oif, source: Ipv4Addr::UNSPECIFIED, ttl: 16, tos: 0 },
+        },
         buffer: frame.buffer,
         start: frame.start,
         len,
         tag,
     };
-    assert!(bench.backend.send(&request(0, 1000, 0)));
-    assert!(bench.backend.send(&request(999_999, 1000, 1)));
-    assert!(bench.backend.send(&request(0, 10, 2)));
+    assert!(bench.backend.send(&request(0, 1000, 0), &Header::EMPTY));
+    assert!(bench.backend.send(&request(999_999, 1000, 1), &Header::EMPTY));
+    assert!(bench.backend.send(&request(0, 10, 2), &Header::EMPTY));
     let too_long = u32::try_from(BUFFER_LEN).expect("small") + 1;
-    assert!(!bench.backend.send(&request(0, too_long, 3)));
+    assert!(!bench.backend.send(&request(0, too_long, 3), &Header::EMPTY));
     let mut results = Vec::new();
     bench.backend.flush(&mut results).expect("flushes");
     results.sort_unstable();
@@ -222,6 +223,55 @@ fn drops_while_armed<B: Backend>(mut bench: Bench<B>) {
     }
 }
 
+/// A spare buffer takes what is copied and written, nothing is received into it, and what is sent
+/// from it stands behind the header.
+fn sends_from_spare_buffers_behind_a_header<B: Backend>(mut bench: Bench<B>) {
+    let (_, local) = open(&mut bench);
+    let sender = UdpSocket::bind("127.0.0.1:0").expect("binds");
+    let sink = UdpSocket::bind("127.0.0.1:0").expect("binds");
+    sink.set_read_timeout(Some(Duration::from_secs(5))).expect("timeout");
+    let std::net::SocketAddr::V4(to) = sink.local_addr().expect("bound") else { panic!("IPv4") };
+    let first = bench.backend.first_spare();
+    let last = first + u32::try_from(SPARES).expect("few") - 1;
+    assert!(bench.backend.spare(last + 1).is_empty());
+    assert!(bench.backend.spare(first - 1).is_empty());
+    assert_eq!(bench.backend.spare(first).len(), BUFFER_LEN);
+    let out = UdpSocket::bind("127.0.0.1:0").expect("binds");
+    for n in 0..3 * BUFFERS as u32 {
+        let spare = if n % 2 == 0 { first } else { last };
+        sender.send_to(&[n as u8; 100], local).expect("sends");
+        while bench.frames.is_empty() {
+            bench.turn();
+        }
+        let frame = bench.frames[0];
+        assert!(frame.buffer < first);
+        let from = (frame.buffer, frame.start, frame.len);
+        assert!(bench.backend.copy_to_spare(from, spare, 65_000));
+        assert!(!bench.backend.copy_to_spare(from, spare, BUFFER_LEN as u32 - 99));
+        bench.recycle();
+        bench.backend.spare(spare)[65_000] = 0xaa;
+        assert_eq!(bench.backend.buffer(spare)[65_000..65_003], [0xaa, n as u8, n as u8]);
+        let mut header = Header::EMPTY;
+        header.push(b"before ");
+        let options = SendOptions { oif: 0, source: Ipv4Addr::LOCALHOST, ttl: 16, tos: 0 };
+        let request = SendRequest {
+            socket: out.as_raw_fd(),
+            to: SendTo::Udp { to, options },
+            buffer: spare,
+            start: 65_000,
+            len: 100,
+            tag: 5,
+        };
+        assert!(bench.backend.send(&request, &header));
+        let mut results = Vec::new();
+        bench.backend.flush(&mut results).expect("flushes");
+        assert!(matches!(results[..], [(5, Ok(_))]), "{results:?}");
+        let mut got = [0; 200];
+        let len = sink.recv(&mut got).expect("arrives");
+        assert_eq!((&got[..9], len), (&[b"before \xaa".as_slice(), &[n as u8]].concat()[..], 107));
+    }
+}
+
 macro_rules! for_both {
     ($($name:ident)+) => {
         mod uring {
@@ -238,4 +288,4 @@ macro_rules! for_both {
     };
 }
 
-for_both!(relays closes reuses_no_handle_too_early wakes refuses drops_while_armed);
+for_both!(relays sends_from_spare_buffers_behind_a_header closes reuses_no_handle_too_early wakes refuses drops_while_armed);

@@ -1,7 +1,7 @@
 //! From a received frame to a datagram, or to the name of what is wrong with it.
 
 use crate::types::{DropReason, LinkLayer};
-use crate::wire::{checksum, ethernet, ipv4, udp};
+use crate::wire::{checksum, ethernet, ipv4, transport, udp};
 use std::net::Ipv4Addr;
 
 /// `VIRTIO_NET_HDR_F_NEEDS_CSUM` (linux/virtio_net.h): the checksum field holds the pseudo header's sum only.
@@ -49,27 +49,87 @@ impl FrameMeta {
     }
 }
 
-/// One datagram, or a run of datagrams of one flow that arrived as one super-frame.
+/// What stands in the checksum field of the transport header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checksum {
+    /// The checksum, or what the protocol has there.
+    Complete,
+    /// The sum of the pseudo header at most: the checksum is still to be filled in.
+    Partial,
+    /// 0: the sender computed none (RFC 768).
+    Absent,
+}
+
+/// One packet of UDP or another protocol, or a run of UDP datagrams of one flow that arrived as
+/// one super-frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Datagram {
+    /// The VLAN of its frame, 1 to 4094; 0 = untagged.
+    pub vlan: u16,
     /// IP source.
     pub source: Ipv4Addr,
     /// IP destination.
     pub destination: Ipv4Addr,
-    /// UDP source port.
+    /// IP protocol.
+    pub protocol: u8,
+    /// UDP source port; 0 for other protocols.
     pub source_port: u16,
-    /// UDP destination port.
+    /// UDP destination port; 0 for other protocols.
     pub destination_port: u16,
     /// TTL as it arrived.
     pub ttl: u8,
     /// DSCP and ECN as they arrived.
     pub tos: u8,
-    /// Where the payload starts in the frame.
+    /// The IP identification field; of a super-frame, the first datagram's.
+    pub identification: u16,
+    /// True where the sender forbids fragments.
+    pub dont_fragment: bool,
+    /// What is in the transport header's checksum field.
+    pub checksum: Checksum,
+    /// Where the IP header starts in the frame.
+    pub header_start: u32,
+    /// Bytes of the IP header, options included; 0 = it was taken off before.
+    pub header_len: u8,
+    /// Where the UDP payload starts in the frame; of other protocols, the IP payload.
     pub payload_start: u32,
     /// Payload bytes of all datagrams together.
     pub payload_len: u32,
     /// Payload bytes of each datagram but the last, which may be shorter; never 0.
     pub segment: u32,
+}
+
+/// A part of a datagram (RFC 791 section 3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fragment {
+    /// IP source.
+    pub source: Ipv4Addr,
+    /// IP destination.
+    pub destination: Ipv4Addr,
+    /// IP protocol.
+    pub protocol: u8,
+    /// What it has in common with the other parts.
+    pub identification: u16,
+    /// Where its payload belongs in the payload of the whole, in bytes.
+    pub offset: u32,
+    /// True for all parts but the last.
+    pub more: bool,
+    /// Where the IP header starts in the frame.
+    pub header_start: u32,
+    /// Bytes of the IP header, options included.
+    pub header_len: u8,
+    /// Where the IP payload starts in the frame.
+    pub payload_start: u32,
+    /// Its length in bytes.
+    pub payload_len: u32,
+}
+
+/// What a frame holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packet {
+    /// All of one or more datagrams.
+    Whole(Datagram),
+    /// A part of one.
+    Fragment(Fragment),
 }
 
 impl Datagram {
@@ -90,19 +150,17 @@ impl Datagram {
     }
 }
 
-/// Decodes the UDP datagram in `frame`, which starts with its link header.
+/// Decodes the IPv4 packet in `frame`, which starts with its link header. Whether its VLAN is
+/// wanted has been asked before.
 ///
-/// Checksums are verified unless the kernel says that they are still to be filled in
+/// UDP checksums are verified unless the kernel says that they are still to be filled in
 /// (NEEDS_CSUM) or verified already (DATA_VALID): a corrupted datagram must not leave us with a
-/// fresh, correct checksum.
+/// fresh, correct checksum. Those of other protocols are never made afresh, so they are left to
+/// the receiver.
 #[inline]
-pub fn decode(frame: &[u8], meta: &FrameMeta) -> Result<Datagram, DropReason> {
+pub fn decode(frame: &[u8], meta: &FrameMeta) -> Result<Packet, DropReason> {
     if meta.truncated {
         return Err(DropReason::Truncated);
-    }
-    // VLAN 0 is a priority tag: the frame belongs to no VLAN (IEEE 802.1Q section 6.9).
-    if meta.vlan.is_some_and(|vlan| vlan != 0) {
-        return Err(DropReason::VlanTag);
     }
     let packet = ip_packet(frame, meta.link_layer)?;
     let ip = ipv4::Ipv4::parse(packet).map_err(|error| match error {
@@ -113,36 +171,106 @@ pub fn decode(frame: &[u8], meta: &FrameMeta) -> Result<Datagram, DropReason> {
     if !checksum::header_is_valid(ip.header()) {
         return Err(DropReason::IpChecksum);
     }
+    let header_start = frame.len() - packet.len();
+    let payload_start = narrow(header_start + ip.header().len())?;
+    let header_start = narrow(header_start)?;
+    // A header is at most 60 bytes long.
+    let header_len = u8::try_from(ip.header().len()).map_err(|_| DropReason::IpHeader)?;
     if ip.is_fragment() {
-        return Err(DropReason::Fragment);
+        if meta.gso_type != GSO_NONE {
+            return Err(DropReason::GsoType);
+        }
+        return Ok(Packet::Fragment(Fragment {
+            source: ip.source(),
+            destination: ip.destination(),
+            protocol: ip.protocol(),
+            identification: ip.identification(),
+            offset: ip.fragment_offset(),
+            more: ip.more_fragments(),
+            header_start,
+            header_len,
+            payload_start,
+            payload_len: narrow(ip.payload().len())?,
+        }));
     }
-    if ip.protocol() != udp::PROTOCOL {
-        return Err(DropReason::NotUdp);
-    }
-    let datagram = udp::Udp::parse(ip.payload()).ok_or(DropReason::UdpLength)?;
-    let payload = datagram.payload();
-    let segment = segment_size(payload.len(), meta)?;
-    let is_super_frame = segment < payload.len();
-    if meta.flags & (NEEDS_CSUM | DATA_VALID) == 0
-        && !is_super_frame
-        && !checksum::udp_is_valid(ip.source(), ip.destination(), datagram.segment())
+    let payload_len = narrow(ip.payload().len())?;
+    let datagram = Datagram {
+        // VLAN 0 is a priority tag: the frame belongs to no VLAN (IEEE 802.1Q section 6.9).
+        vlan: meta.vlan.unwrap_or(0),
+        source: ip.source(),
+        destination: ip.destination(),
+        protocol: ip.protocol(),
+        source_port: 0,
+        destination_port: 0,
+        ttl: ip.ttl(),
+        tos: ip.tos(),
+        identification: ip.identification(),
+        dont_fragment: ip.dont_fragment(),
+        checksum: Checksum::Complete,
+        header_start,
+        header_len,
+        payload_start,
+        payload_len,
+        segment: payload_len.max(1),
+    };
+    let datagram = match ip.protocol() {
+        udp::PROTOCOL => decode_udp(datagram, ip.payload(), meta)?,
+        _ => decode_other(datagram, meta)?,
+    };
+    Ok(Packet::Whole(datagram))
+}
+
+/// Adds what the UDP header in the IP payload says.
+#[inline]
+fn decode_udp(
+    datagram: Datagram,
+    payload: &[u8],
+    meta: &FrameMeta,
+) -> Result<Datagram, DropReason> {
+    let udp = udp::Udp::parse(payload).ok_or(DropReason::UdpLength)?;
+    let len = udp.payload().len();
+    let segment = segment_size(len, meta)?;
+    let is_super_frame = segment < len;
+    let checksum = match udp.checksum() {
+        // One checksum cannot be that of each datagram in a super-frame.
+        _ if is_super_frame || meta.flags & NEEDS_CSUM != 0 => Checksum::Partial,
+        0 => Checksum::Absent,
+        _ => Checksum::Complete,
+    };
+    if checksum == Checksum::Complete
+        && meta.flags & DATA_VALID == 0
+        && !checksum::udp_is_valid(datagram.source, datagram.destination, udp.segment())
     {
         return Err(DropReason::UdpChecksum);
     }
-    // Link header, IP header and UDP header lie before the payload in the same slice.
-    let payload_start = frame.len() - packet.len() + ip.header().len() + udp::HEADER_LEN;
-    let narrow = |n: usize| u32::try_from(n).map_err(|_| DropReason::IpHeader);
     Ok(Datagram {
-        source: ip.source(),
-        destination: ip.destination(),
-        source_port: datagram.source_port(),
-        destination_port: datagram.destination_port(),
-        ttl: ip.ttl(),
-        tos: ip.tos(),
-        payload_start: narrow(payload_start)?,
-        payload_len: narrow(payload.len())?,
+        source_port: udp.source_port(),
+        destination_port: udp.destination_port(),
+        checksum,
+        payload_start: datagram.payload_start + udp::HEADER_LEN as u32,
+        payload_len: narrow(len)?,
         segment: narrow(segment)?.max(1),
+        ..datagram
     })
+}
+
+/// A packet of another protocol: its payload stays as it is, and so does its checksum, unless it
+/// is one over the addresses. The kernel leaves others to the device only where it will not hand
+/// the packet to anybody else first.
+#[inline]
+fn decode_other(datagram: Datagram, meta: &FrameMeta) -> Result<Datagram, DropReason> {
+    if meta.gso_type != GSO_NONE {
+        return Err(DropReason::GsoType);
+    }
+    let is_partial =
+        meta.flags & NEEDS_CSUM != 0 && transport::checksum_offset(datagram.protocol).is_some();
+    let checksum = if is_partial { Checksum::Partial } else { Checksum::Complete };
+    Ok(Datagram { checksum, ..datagram })
+}
+
+/// Offsets and lengths in a frame fit: no frame is longer than 64 KiB and a link header.
+fn narrow(n: usize) -> Result<u32, DropReason> {
+    u32::try_from(n).map_err(|_| DropReason::IpHeader)
 }
 
 fn ip_packet(frame: &[u8], link_layer: LinkLayer) -> Result<&[u8], DropReason> {

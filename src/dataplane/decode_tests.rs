@@ -23,6 +23,18 @@ fn fix_ip(frame: &mut [u8]) {
     frame[24..26].copy_from_slice(&sum.to_be_bytes());
 }
 
+/// Of a packet that is no fragment.
+fn decode(bytes: &[u8], meta: &FrameMeta) -> Result<Datagram, DropReason> {
+    match super::decode(bytes, meta)? {
+        Packet::Whole(datagram) => Ok(datagram),
+        Packet::Fragment(fragment) => panic!("{fragment:?}"),
+    }
+}
+
+/// What the decoder does not say: what it is asked after, or what takes several frames to know.
+const ELSEWHERE: [DropReason; 3] =
+    [DropReason::FragmentTimeout, DropReason::FragmentBudget, DropReason::FragmentInvalid];
+
 const ETHERNET: FrameMeta = FrameMeta::plain(LinkLayer::Ethernet);
 
 fn gso(kind: u8, size: u16) -> FrameMeta {
@@ -101,11 +113,69 @@ fn a_partial_or_verified_checksum_is_not_verified_again() {
 }
 
 #[test]
-fn a_priority_tag_is_no_vlan() {
+fn the_checksum_field_has_its_state() {
+    let state = |bytes: &[u8], meta| decode(bytes, &meta).expect("valid").checksum;
+    let mut bytes = frame(&[3; 30], 1);
+    assert_eq!(state(&bytes, ETHERNET), Checksum::Complete);
+    assert_eq!(state(&bytes, FrameMeta { flags: DATA_VALID, ..ETHERNET }), Checksum::Complete);
+    assert_eq!(state(&bytes, FrameMeta { flags: NEEDS_CSUM, ..ETHERNET }), Checksum::Partial);
+    assert_eq!(state(&bytes, FrameMeta { flags: 0, ..gso(GSO_UDP_L4, 10) }), Checksum::Partial);
+    bytes[40..42].fill(0);
+    assert_eq!(state(&bytes, ETHERNET), Checksum::Absent);
+}
+
+#[test]
+fn the_vlan_is_the_frames() {
     let bytes = frame(b"hello", 1);
-    assert!(decode(&bytes, &FrameMeta { vlan: Some(0), ..ETHERNET }).is_ok());
-    let tagged = FrameMeta { vlan: Some(310), ..ETHERNET };
-    assert_eq!(decode(&bytes, &tagged), Err(DropReason::VlanTag));
+    for (tag, vlan) in [(None, 0), (Some(0), 0), (Some(310), 310)] {
+        let meta = FrameMeta { vlan: tag, ..ETHERNET };
+        assert_eq!(decode(&bytes, &meta).expect("valid").vlan, vlan);
+    }
+}
+
+#[test]
+fn other_protocols_have_a_payload_and_no_ports() {
+    let mut bytes = frame(&[9; 30], 7);
+    bytes[23] = 132;
+    bytes[18..22].copy_from_slice(&[0x12, 0x34, 0x40, 0]);
+    fix_ip(&mut bytes);
+    let datagram = decode(&bytes, &ETHERNET).expect("valid");
+    assert_eq!((datagram.protocol, datagram.source_port, datagram.destination_port), (132, 0, 0));
+    assert_eq!((datagram.header_start, datagram.header_len), (14, 20));
+    assert_eq!((datagram.payload_start, datagram.payload_len, datagram.count()), (34, 38, 1));
+    assert_eq!((datagram.identification, datagram.dont_fragment), (0x1234, true));
+    assert_eq!(decode(&bytes, &gso(GSO_UDP_L4, 10)), Err(DropReason::GsoType));
+    // A checksum that is left to the device: known where it is for TCP, not for SCTP.
+    let unfilled = FrameMeta { flags: NEEDS_CSUM, ..ETHERNET };
+    assert_eq!(decode(&bytes, &unfilled).expect("valid").checksum, Checksum::Complete);
+    bytes[23] = 6;
+    fix_ip(&mut bytes);
+    assert_eq!(decode(&bytes, &unfilled).expect("valid").checksum, Checksum::Partial);
+}
+
+#[test]
+fn a_fragment_says_where_it_belongs() {
+    let mut bytes = frame(&[9; 40], 7);
+    for (word, offset, more) in [(0x2000u16, 0, true), (0x2003, 24, true), (0x0003, 24, false)] {
+        bytes[18..20].copy_from_slice(&[0xab, 0xcd]);
+        bytes[20..22].copy_from_slice(&word.to_be_bytes());
+        fix_ip(&mut bytes);
+        let expected = Fragment {
+            source: Ipv4Addr::new(10, 1, 2, 3),
+            destination: Ipv4Addr::new(239, 1, 1, 1),
+            protocol: 17,
+            identification: 0xabcd,
+            offset,
+            more,
+            header_start: 14,
+            header_len: 20,
+            payload_start: 34,
+            payload_len: 48,
+        };
+        assert_eq!(super::decode(&bytes, &ETHERNET), Ok(Packet::Fragment(expected)));
+        let joined = gso(GSO_UDP_L4, 10);
+        assert_eq!(super::decode(&bytes, &joined), Err(DropReason::GsoType));
+    }
 }
 
 /// One broken frame for each reason that the decoder gives.
@@ -122,13 +192,11 @@ fn broken() -> Vec<(DropReason, Vec<u8>, FrameMeta)> {
         bytes
     };
     let truncated = FrameMeta { truncated: true, ..ETHERNET };
-    let tagged = FrameMeta { vlan: Some(5), ..ETHERNET };
     vec![
         (DropReason::Runt, good[..13].to_vec(), ETHERNET),
         (DropReason::Runt, good[..33].to_vec(), ETHERNET),
         (DropReason::Runt, Vec::new(), FrameMeta::plain(LinkLayer::None)),
         (DropReason::Truncated, good.clone(), truncated),
-        (DropReason::VlanTag, good.clone(), tagged),
         (DropReason::VlanTag, edit(&|b| b[12] = 0x81), ETHERNET),
         (DropReason::NotIpv4, edit(&|b| b[12] = 0x86), ETHERNET),
         (DropReason::IpHeader, edit(&|b| b[14] = 0x55), ETHERNET),
@@ -136,9 +204,6 @@ fn broken() -> Vec<(DropReason, Vec<u8>, FrameMeta)> {
         (DropReason::IpHeader, edit(&|b| b[16] = 0xff), ETHERNET),
         (DropReason::IpHeader, edit(&|b| b[16..18].fill(0)), ETHERNET),
         (DropReason::IpChecksum, edit(&|b| b[24] ^= 1), ETHERNET),
-        (DropReason::Fragment, fixed(&|b| b[20] = 0x20), ETHERNET),
-        (DropReason::Fragment, fixed(&|b| b[21] = 1), ETHERNET),
-        (DropReason::NotUdp, fixed(&|b| b[23] = 6), ETHERNET),
         (DropReason::UdpLength, edit(&|b| b[38] = 1), ETHERNET),
         (DropReason::UdpLength, edit(&|b| b[38..40].copy_from_slice(&[0, 7])), ETHERNET),
         (DropReason::UdpLength, fixed(&|b| b[17] = 25), ETHERNET),
@@ -158,7 +223,7 @@ fn each_broken_frame_has_its_name_and_no_reason_is_missing() {
         hit.insert(expected);
     }
     let all = DropReason::ALL.iter().copied().filter(|reason| reason.stage() == DropStage::Frame);
-    assert_eq!(hit, all.collect());
+    assert_eq!(hit, all.filter(|reason| !ELSEWHERE.contains(reason)).collect());
 }
 
 fn any_meta() -> impl Strategy<Value = FrameMeta> {
@@ -173,11 +238,27 @@ fn any_meta() -> impl Strategy<Value = FrameMeta> {
         })
 }
 
+fn check_packet(bytes: &[u8], packet: &Packet) {
+    match packet {
+        Packet::Whole(datagram) => check_bounds(bytes, datagram),
+        Packet::Fragment(fragment) => {
+            let end = fragment.payload_start as usize + fragment.payload_len as usize;
+            assert!(end <= bytes.len());
+            let header = fragment.header_start + u32::from(fragment.header_len);
+            assert_eq!(header, fragment.payload_start);
+            assert!(fragment.more || fragment.offset > 0);
+        }
+    }
+}
+
 /// Whatever was decoded lies within the frame, and its segments are the payload.
 fn check_bounds(bytes: &[u8], datagram: &Datagram) {
     let end = datagram.payload_start as usize + datagram.payload_len as usize;
     assert!(end <= bytes.len());
     assert!(datagram.segment > 0);
+    let ip = datagram.header_start + u32::from(datagram.header_len);
+    let udp = if datagram.protocol == udp::PROTOCOL { 8 } else { 0 };
+    assert_eq!(ip + udp, datagram.payload_start);
     let mut at = datagram.payload_start;
     let mut count = 0;
     for (start, len) in datagram.segments() {
@@ -196,8 +277,8 @@ proptest! {
         bytes in proptest::collection::vec(any::<u8>(), 0..200),
         meta in any_meta(),
     ) {
-        if let Ok(datagram) = decode(&bytes, &meta) {
-            check_bounds(&bytes, &datagram);
+        if let Ok(packet) = super::decode(&bytes, &meta) {
+            check_packet(&bytes, &packet);
         }
     }
 
@@ -212,13 +293,21 @@ proptest! {
             bytes[at.min(41)] = value;
         }
         fix_ip(&mut bytes[..]);
-        let ours = decode(&bytes, &FrameMeta { flags: DATA_VALID, ..ETHERNET });
-        if let Ok(datagram) = ours {
+        let ours = super::decode(&bytes, &FrameMeta { flags: DATA_VALID, ..ETHERNET });
+        if let Ok(Packet::Whole(datagram)) = ours {
             let theirs = SlicedPacket::from_ethernet(&bytes).expect("we accepted it");
             let Some(etherparse::NetSlice::Ipv4(ip)) = theirs.net else { panic!("not IPv4") };
             prop_assert_eq!(ip.header().source_addr(), datagram.source);
             prop_assert_eq!(ip.header().destination_addr(), datagram.destination);
             prop_assert_eq!(ip.header().ttl(), datagram.ttl);
+            prop_assert_eq!(ip.header().protocol().0, datagram.protocol);
+            prop_assert_eq!(ip.header().identification(), datagram.identification);
+            prop_assert_eq!(ip.header().dont_fragment(), datagram.dont_fragment);
+            if datagram.protocol != udp::PROTOCOL {
+                let end = (datagram.payload_start + datagram.payload_len) as usize;
+                prop_assert_eq!(ip.payload().payload, &bytes[datagram.payload_start as usize..end]);
+                return Ok(());
+            }
             let Some(etherparse::TransportSlice::Udp(udp)) = theirs.transport else {
                 panic!("not UDP")
             };
@@ -270,9 +359,9 @@ fn mutated_frames_hit_every_reason() {
             vlan: (roll >> 48 & 0x1f == 0).then_some((roll >> 53) as u16 & 0xfff),
             truncated: roll >> 56 == 0,
         };
-        match decode(&bytes, &meta) {
-            Ok(datagram) => {
-                check_bounds(&bytes, &datagram);
+        match super::decode(&bytes, &meta) {
+            Ok(packet) => {
+                check_packet(&bytes, &packet);
                 accepted += 1;
             }
             Err(reason) => {
@@ -282,7 +371,7 @@ fn mutated_frames_hit_every_reason() {
     }
     assert!(accepted > frames / 100, "{accepted} of {frames} accepted");
     let all = DropReason::ALL.iter().copied().filter(|reason| reason.stage() == DropStage::Frame);
-    assert_eq!(hit, all.collect());
+    assert_eq!(hit, all.filter(|reason| !ELSEWHERE.contains(reason)).collect());
 }
 
 fn fix_ip_if_possible(frame: &mut [u8]) {

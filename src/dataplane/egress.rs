@@ -1,33 +1,46 @@
 //! The sockets that datagrams are republished from.
 //!
 //! Each incoming source address and port has a socket, so a source port, of its own: receivers can
-//! tell two sources of one group apart, and a flow's datagrams keep their order. Unicast copies
+//! tell two sources of one group apart, and a flow's datagrams keep their order. Where a rule names
+//! the source port, one socket serves all sources. Unicast copies
 //! have a socket for each destination besides: the kernel reports a receiver's ICMP error on the
 //! next send of the socket, which must not be another receiver's. That next send is repeated after
 //! the rest of its batch: while a receiver's host answers with ICMP errors, and only then, its
 //! datagrams may change order.
+//!
+//! What leaves with headers of our making leaves by two more: one for frames, one for IP packets.
 
 use crate::sys::packet;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::collections::HashMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 /// Sockets of a worker at most, where the limit of descriptors allows.
 pub const MAX_SOCKETS: usize = 1024;
 /// Send buffer asked for, in bytes.
 const SEND_BUFFER: u32 = 4 << 20;
 
-/// Whose datagrams a socket sends.
+/// Which socket sends a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct FlowId {
-    /// The incoming source address.
-    pub source: Ipv4Addr,
-    /// The incoming source port.
-    pub source_port: u16,
-    /// The destination of unicast copies; none for all multicast copies.
-    pub unicast: Option<Ipv4Addr>,
+pub enum FlowId {
+    /// One with a port of its own for each original source.
+    Source {
+        /// The incoming source address.
+        source: Ipv4Addr,
+        /// The incoming source port.
+        source_port: u16,
+        /// The destination of unicast copies; none for all multicast copies.
+        unicast: Option<Ipv4Addr>,
+    },
+    /// One on a port that the rule names, for all sources.
+    Fixed {
+        /// Our address; unspecified = any.
+        address: Ipv4Addr,
+        /// The port.
+        port: u16,
+    },
 }
 
 struct EgressSocket {
@@ -45,12 +58,33 @@ pub struct EgressSockets {
     /// Evicted, but perhaps named by a queued send.
     retired: Vec<Socket>,
     evictions: u64,
+    /// For frames; opened when first needed.
+    frames: Option<OwnedFd>,
+    /// For IP packets; opened when first needed.
+    packets: Option<OwnedFd>,
 }
 
 impl EgressSockets {
     /// No sockets yet, and at most `limit` of them (at least one).
     pub fn new(limit: usize) -> Self {
-        Self { limit: limit.max(1), by_flow: HashMap::default(), retired: Vec::new(), evictions: 0 }
+        Self {
+            limit: limit.max(1),
+            by_flow: HashMap::default(),
+            retired: Vec::new(),
+            evictions: 0,
+            frames: None,
+            packets: None,
+        }
+    }
+
+    /// The socket that frames leave by. Needs CAP_NET_RAW.
+    pub fn frames(&mut self) -> io::Result<RawFd> {
+        lazily(&mut self.frames, packet::frame_sender)
+    }
+
+    /// The socket that IP packets leave by. Needs CAP_NET_RAW.
+    pub fn packets(&mut self) -> io::Result<RawFd> {
+        lazily(&mut self.packets, packet::ip_sender)
     }
 
     /// The socket of a flow, made where there is none. Valid until the next [`Self::close_retired`]
@@ -64,7 +98,7 @@ impl EgressSockets {
         if self.by_flow.len() >= self.limit {
             self.evict();
         }
-        let socket = open()?;
+        let socket = open(&flow)?;
         let fd = socket.as_raw_fd();
         self.by_flow.insert(flow, EgressSocket { socket, last_used: turn, idle: false });
         Ok(fd)
@@ -103,14 +137,35 @@ impl EgressSockets {
     }
 }
 
-/// A UDP socket with a port of its own that never receives.
-fn open() -> io::Result<Socket> {
+fn lazily(
+    place: &mut Option<OwnedFd>,
+    open: impl Fn() -> io::Result<OwnedFd>,
+) -> io::Result<RawFd> {
+    if let Some(socket) = place {
+        return Ok(socket.as_raw_fd());
+    }
+    let socket = open()?;
+    packet::set_send_buffer(socket.as_fd(), SEND_BUFFER)?;
+    Ok(place.insert(socket).as_raw_fd())
+}
+
+/// A UDP socket that never receives.
+fn open(flow: &FlowId) -> io::Result<Socket> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
     let refuse_all = [libc::sock_filter { code: BPF_RET, jt: 0, jf: 0, k: 0 }];
     packet::attach_filter(socket.as_fd(), &refuse_all)?;
-    socket.bind(&SockAddr::from(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)))?;
+    let local = match *flow {
+        FlowId::Source { .. } => SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0),
+        FlowId::Fixed { address, port } => {
+            // Each worker has one on the same port.
+            socket.set_reuse_address(true)?;
+            SocketAddrV4::new(address, port)
+        }
+    };
+    socket.bind(&SockAddr::from(local))?;
     socket.set_multicast_loop_v4(false)?;
+    socket.set_broadcast(true)?;
     // Without it the kernel says "sent" of a datagram that the transmit queue refused.
     packet::set_option(socket.as_fd(), libc::IPPROTO_IP, libc::IP_RECVERR, &1i32)?;
     packet::set_send_buffer(socket.as_fd(), SEND_BUFFER)?;
@@ -125,7 +180,7 @@ mod tests {
     use super::*;
 
     fn flow(n: u16, unicast: Option<Ipv4Addr>) -> FlowId {
-        FlowId { source: Ipv4Addr::new(10, 0, 0, 1), source_port: n, unicast }
+        FlowId::Source { source: Ipv4Addr::new(10, 0, 0, 1), source_port: n, unicast }
     }
 
     fn port(sockets: &EgressSockets, flow: &FlowId) -> u16 {
@@ -145,6 +200,23 @@ mod tests {
             [flow(1, None), flow(2, None), flow(1, there)].map(|id| port(&sockets, &id));
         ports.sort_unstable();
         assert!(ports[0] != 0 && ports[0] < ports[1] && ports[1] < ports[2]);
+    }
+
+    #[test]
+    fn a_fixed_port_is_shared_by_workers() {
+        let address = Ipv4Addr::LOCALHOST;
+        let spare = std::net::UdpSocket::bind((address, 0)).expect("binds");
+        let free = spare.local_addr().expect("bound").port();
+        drop(spare);
+        let id = FlowId::Fixed { address, port: free };
+        let (mut first, mut second) = (EgressSockets::new(4), EgressSockets::new(4));
+        for sockets in [&mut first, &mut second] {
+            sockets.of(id, 1).expect("opens");
+            assert_eq!(port(sockets, &id), free);
+        }
+        let foreign = FlowId::Fixed { address: Ipv4Addr::new(192, 0, 2, 1), port: free };
+        let error = first.of(foreign, 1).expect_err("not ours");
+        assert_eq!(error.raw_os_error(), Some(libc::EADDRNOTAVAIL));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::link::{FromWorker, Tier, ToWorker};
 use super::syscalls::SyscallBackend;
 use super::uring::UringBackend;
 use super::worker::Worker;
+use crate::clock;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::any::Any;
 use std::io;
@@ -129,7 +130,8 @@ fn work(
         IoChoice::Auto | IoChoice::IoUring => match UringBackend::new(wake.try_clone()?, buffers) {
             Ok(backend) => {
                 report(FromWorker::Ready { tier: Tier::UringMultishot, reason: None });
-                return Worker::new(backend, inbox, report, settings.egress_sockets).run();
+                return Worker::new(backend, inbox, report, settings.egress_sockets, clock::now)
+                    .run();
             }
             Err(error) if settings.io == IoChoice::IoUring => return Err(error),
             Err(error) => error.to_string(),
@@ -137,7 +139,7 @@ fn work(
     };
     report(FromWorker::Ready { tier: Tier::Syscalls, reason: Some(reason) });
     let backend = SyscallBackend::new(wake, buffers);
-    Worker::new(backend, inbox, report, settings.egress_sockets).run()
+    Worker::new(backend, inbox, report, settings.egress_sockets, clock::now).run()
 }
 
 fn text_of(panic: &(dyn Any + Send)) -> &str {

@@ -1,18 +1,20 @@
 //! The backend without io_uring: poll, recvmmsg, sendmmsg. Correct everywhere, a system call for
 //! each port and egress socket of a batch.
 
-use super::ancillary::{self, SEND_LEN};
+use super::ancillary::{self, RAW_LEN, SEND_LEN};
 use super::backend::{
-    About, BUFFER_LEN, Backend, Frame, PortEvent, PortHandle, SENDS, SendRequest, SendResult,
-    about_udp, vlan_of,
+    About, BUFFER_LEN, Backend, Frame, Header, PortEvent, PortHandle, SENDS, SPARES, SendRequest,
+    SendResult, SendTo, about_udp, vlan_of,
 };
 use super::decode::{FrameMeta, VNET_HEADER_LEN};
 use super::link::Ingress;
+use crate::sys::address::Address;
 use crate::sys::mmsg::{self, Arena, Message, Received};
 use crate::sys::packet;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use slab::Slab;
 use std::io;
+use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// Receive errors in a row after which a port has failed.
@@ -31,7 +33,8 @@ pub struct SyscallBackend {
     free: Vec<u32>,
     ports: Slab<PortState>,
     closed: Vec<PortHandle>,
-    queue: Vec<SendRequest>,
+    queue: Vec<(SendRequest, Header)>,
+    first_spare: u32,
     wake: OwnedFd,
     exhausted: u64,
     turn: usize,
@@ -40,9 +43,11 @@ pub struct SyscallBackend {
 impl SyscallBackend {
     /// `wake` is an eventfd that ends a `receive`.
     pub fn new(wake: OwnedFd, buffers: usize) -> Self {
+        let first_spare = u32::try_from(buffers).unwrap_or(0);
         Self {
-            arena: Arena::new(buffers, BUFFER_LEN),
-            free: (0..u32::try_from(buffers).unwrap_or(0)).rev().collect(),
+            arena: Arena::new(buffers + SPARES, BUFFER_LEN),
+            free: (0..first_spare).rev().collect(),
+            first_spare,
             ports: Slab::new(),
             closed: Vec::new(),
             queue: Vec::with_capacity(SENDS),
@@ -107,6 +112,29 @@ fn frame(port: PortHandle, ingress: Ingress, got: &Received) -> Option<Frame> {
             Some(Frame { port, buffer: got.buffer, start: 0, len, about })
         }
     }
+}
+
+/// What the kernel is told of a send.
+fn message<'a>(
+    arena: &'a Arena,
+    request: &SendRequest,
+    header: &'a Header,
+) -> Message<'a, SEND_LEN> {
+    let (start, len) = (request.start as usize, request.len as usize);
+    let payload = &arena.buffer(request.buffer)[start..start + len];
+    let mut control = [0; SEND_LEN];
+    let (to, control_len) = match request.to {
+        SendTo::Udp { to, options } => {
+            ancillary::write(&options, &mut control);
+            (Address::v4(to), SEND_LEN)
+        }
+        SendTo::Link { oif } => (Address::link(oif), 0),
+        SendTo::Raw { to, oif } => {
+            ancillary::write_interface(oif, &mut control);
+            (Address::v4(SocketAddrV4::new(to, 0)), RAW_LEN)
+        }
+    };
+    Message { to, control, control_len, parts: [header.bytes(), payload] }
 }
 
 impl Backend for SyscallBackend {
@@ -180,32 +208,37 @@ impl Backend for SyscallBackend {
         self.arena.buffer(buffer)
     }
 
-    fn send(&mut self, request: &SendRequest) -> bool {
+    fn first_spare(&self) -> u32 {
+        self.first_spare
+    }
+
+    fn spare(&mut self, spare: u32) -> &mut [u8] {
+        if spare < self.first_spare { &mut [] } else { self.arena.buffer_mut(spare) }
+    }
+
+    fn copy_to_spare(&mut self, from: (u32, u32, u32), spare: u32, at: u32) -> bool {
+        spare >= self.first_spare && self.arena.copy(from, spare, at)
+    }
+
+    fn send(&mut self, request: &SendRequest, header: &Header) -> bool {
         let end = request.start as usize + request.len as usize;
         if self.queue.len() >= SENDS || self.arena.buffer(request.buffer).len() < end {
             return false;
         }
-        self.queue.push(*request);
+        self.queue.push((*request, *header));
         true
     }
 
     fn flush(&mut self, results: &mut Vec<SendResult>) -> io::Result<()> {
         let mut rest = &self.queue[..];
-        while let Some(first) = rest.first() {
-            let same = rest.iter().take(mmsg::BATCH).take_while(|r| r.socket == first.socket);
-            let messages: Vec<Message<'_, SEND_LEN>> = same
-                .map(|request| {
-                    let mut control = [0; SEND_LEN];
-                    ancillary::write(&request.options, &mut control);
-                    let (start, len) = (request.start as usize, request.len as usize);
-                    let payload = &self.arena.buffer(request.buffer)[start..start + len];
-                    Message { to: request.to, control, payload }
-                })
-                .collect();
+        while let Some((first, _)) = rest.first() {
+            let same = rest.iter().take(mmsg::BATCH).take_while(|(r, _)| r.socket == first.socket);
+            let messages: Vec<Message<'_, SEND_LEN>> =
+                same.map(|(request, header)| message(&self.arena, request, header)).collect();
             match mmsg::send(first.socket, &messages) {
                 Ok(0) => results.push((first.tag, Err(libc::EAGAIN))),
                 Ok(count) => {
-                    results.extend(rest[..count].iter().map(|r| (r.tag, Ok(r.len))));
+                    results.extend(rest[..count].iter().map(|(r, _)| (r.tag, Ok(r.len))));
                     rest = &rest[count..];
                     continue;
                 }

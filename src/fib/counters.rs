@@ -56,6 +56,11 @@ impl DropCounts {
 }
 
 /// One input socket: frames until decoded, datagrams from then on.
+///
+/// Every frame is in one place: `frames = whole + joined + held + drops` of the stages
+/// [`Port`](crate::types::DropStage::Port) and [`Frame`](crate::types::DropStage::Frame). Every
+/// datagram is too: `datagrams = matched + drops` of the stage
+/// [`Lookup`](crate::types::DropStage::Lookup).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortCounters {
     /// Frames taken from the kernel.
@@ -64,7 +69,13 @@ pub struct PortCounters {
     pub super_frames: u64,
     /// Of those, frames whose UDP checksum was still to be filled in.
     pub partial_checksums: u64,
-    /// Datagrams in the frames that could be decoded.
+    /// Frames that were decoded by themselves: one datagram, or several of a super-frame.
+    pub whole: u64,
+    /// Fragments that became part of a datagram that was whole and decoded.
+    pub joined: u64,
+    /// Fragments that wait for the rest of their datagram now.
+    pub held: u64,
+    /// Datagrams in the frames that could be decoded; one that came in fragments is one.
     pub datagrams: u64,
     /// Datagrams that some rule matched.
     pub matched: u64,
@@ -78,6 +89,9 @@ impl PortCounters {
         self.frames += other.frames;
         self.super_frames += other.super_frames;
         self.partial_checksums += other.partial_checksums;
+        self.whole += other.whole;
+        self.joined += other.joined;
+        self.held += other.held;
         self.datagrams += other.datagrams;
         self.matched += other.matched;
         self.drops.merge(&other.drops);

@@ -5,23 +5,26 @@ use ipnet::{IpNet, Ipv4Net};
 use prefix_trie::PrefixMap;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 /// The kernel's IPv4 unicast routes, asked by longest prefix.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Rib {
-    v4: PrefixMap<Ipv4Net, BTreeSet<Route>>,
+    /// Shared by copies: a host with a full table is asked what a change would do, too.
+    v4: Arc<PrefixMap<Ipv4Net, BTreeSet<Route>>>,
 }
 
 impl Rib {
     /// Adds a route; the same one again changes nothing.
     pub fn insert(&mut self, route: Route) {
         if let IpNet::V4(net) = route.net {
-            match self.v4.get_mut(&net) {
+            let v4 = Arc::make_mut(&mut self.v4);
+            match v4.get_mut(&net) {
                 Some(routes) => {
                     routes.insert(route);
                 }
                 None => {
-                    self.v4.insert(net, BTreeSet::from([route]));
+                    v4.insert(net, BTreeSet::from([route]));
                 }
             }
         }
@@ -30,11 +33,12 @@ impl Rib {
     /// Removes a route; one that is not there changes nothing.
     pub fn remove(&mut self, route: &Route) {
         if let IpNet::V4(net) = route.net
-            && let Some(routes) = self.v4.get_mut(&net)
+            && let v4 = Arc::make_mut(&mut self.v4)
+            && let Some(routes) = v4.get_mut(&net)
         {
             routes.remove(route);
             if routes.is_empty() {
-                self.v4.remove(&net);
+                v4.remove(&net);
             }
         }
     }
@@ -50,7 +54,7 @@ impl Rib {
 
     /// Forgets everything.
     pub fn clear(&mut self) {
-        self.v4.clear();
+        self.v4 = Arc::default();
     }
 
     /// The best route to an address: longest prefix, then smallest metric.

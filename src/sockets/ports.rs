@@ -3,17 +3,12 @@
 
 use super::filter;
 use crate::sys::packet;
-use crate::types::{IfIndex, LinkLayer};
+use crate::types::{IfIndex, InputFilter, LinkLayer};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
-use std::collections::BTreeSet;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd, OwnedFd};
-
-/// Bytes that may wait in the kernel for the worker: a limit, not an allocation. 100,000 small
-/// datagrams, or a quarter of a second of 1 Gbit/s.
-const RECEIVE_BUFFER: u32 = 32 << 20;
 
 /// An input socket in control's hands.
 #[derive(Debug)]
@@ -24,17 +19,24 @@ pub struct InputSocket {
 
 #[derive(Debug)]
 enum Kind {
-    Packet(LinkLayer),
+    Packet {
+        iif: IfIndex,
+        link_layer: LinkLayer,
+        /// True while the interface receives groups that nobody joined, for us.
+        all_multicast: bool,
+    },
     /// With the kernel's drop counter as it was read last.
     Udp(u32),
 }
 
 impl InputSocket {
-    /// An AF_PACKET socket that receives the groups on one interface. Needs CAP_NET_RAW.
+    /// An AF_PACKET socket that receives on one interface what the filter lets in. So many bytes
+    /// may wait in the kernel for the worker: a limit, not an allocation. Needs CAP_NET_RAW.
     pub fn packet(
         iif: IfIndex,
         link_layer: LinkLayer,
-        groups: &BTreeSet<Ipv4Addr>,
+        filter: &InputFilter,
+        receive_buffer: u32,
     ) -> io::Result<Self> {
         let socket = packet::socket().map_err(|error| {
             let cause = match error.raw_os_error() {
@@ -44,20 +46,27 @@ impl InputSocket {
             io::Error::new(error.kind(), format!("{cause} ({error})"))
         })?;
         packet::set_receive_options(socket.as_fd())?;
-        packet::set_receive_buffer(socket.as_fd(), RECEIVE_BUFFER)?;
-        let mut input = Self { socket, kind: Kind::Packet(link_layer) };
+        packet::set_receive_buffer(socket.as_fd(), receive_buffer)?;
+        let mut input =
+            Self { socket, kind: Kind::Packet { iif, link_layer, all_multicast: false } };
         // Before the socket is bound, so that nothing else ever gets in.
-        input.set_groups(groups)?;
+        input.set_filter(filter)?;
         packet::bind(input.socket.as_fd(), iif.0)?;
         Ok(input)
     }
 
-    /// A UDP socket on a unicast address and port of ours, for packets from one interface.
-    pub fn udp(iif: IfIndex, address: Ipv4Addr, port: u16) -> io::Result<Self> {
+    /// A UDP socket on a unicast address and port of ours, for packets from one interface;
+    /// `receive_buffer` as with [`Self::packet`].
+    pub fn udp(
+        iif: IfIndex,
+        address: Ipv4Addr,
+        port: u16,
+        receive_buffer: u32,
+    ) -> io::Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_nonblocking(true)?;
         socket.bind_device_by_index_v4(NonZeroU32::new(iif.0))?;
-        packet::set_receive_buffer(socket.as_fd(), RECEIVE_BUFFER)?;
+        packet::set_receive_buffer(socket.as_fd(), receive_buffer)?;
         for (level, option) in [
             (libc::SOL_UDP, libc::UDP_GRO),
             (libc::IPPROTO_IP, libc::IP_RECVTTL),
@@ -87,33 +96,39 @@ impl InputSocket {
             || packet::bound_interface(self.socket.as_fd()).is_ok_and(|index| index > 0)
     }
 
-    /// Lets these groups in; on kernels with little room for filters, all groups. Without effect
-    /// on UDP.
-    pub fn set_groups(&mut self, groups: &BTreeSet<Ipv4Addr>) -> io::Result<()> {
-        match self.kind {
-            Kind::Packet(link_layer) => {
-                let exact = filter::compile(link_layer, groups);
-                packet::attach_filter(self.socket.as_fd(), &exact).or_else(|error| {
-                    match error.raw_os_error() {
-                        // The program is charged to net.core.optmem_max, the old one as well while
-                        // it is replaced: 20 KiB before Linux 6.8. The table sorts the rest out.
-                        Some(libc::ENOMEM | libc::ENOBUFS) => {
-                            let coarse = filter::compile_coarse(link_layer);
-                            packet::attach_filter(self.socket.as_fd(), &coarse)
-                        }
-                        _ => Err(error),
-                    }
-                })
+    /// Lets in what `filter` says; on kernels with little room for filters, all groups. Without
+    /// effect on UDP.
+    ///
+    /// # Errors
+    /// ENODEV where the interface has gone and the filter asks for other groups than are joined.
+    pub fn set_filter(&mut self, filter: &InputFilter) -> io::Result<()> {
+        let Kind::Packet { iif, link_layer, all_multicast } = &mut self.kind else {
+            return Ok(());
+        };
+        let exact = filter::compile(*link_layer, filter);
+        packet::attach_filter(self.socket.as_fd(), &exact).or_else(|error| {
+            match error.raw_os_error() {
+                // The program is charged to net.core.optmem_max, the old one as well while it is
+                // replaced: 20 KiB before Linux 6.8. The table sorts the rest out.
+                Some(libc::ENOMEM | libc::ENOBUFS) => {
+                    let coarse = filter::compile_coarse(*link_layer, filter);
+                    packet::attach_filter(self.socket.as_fd(), &coarse)
+                }
+                _ => Err(error),
             }
-            Kind::Udp(_) => Ok(()),
+        })?;
+        if filter.all_multicast != *all_multicast {
+            packet::set_all_multicast(self.socket.as_fd(), iif.0, filter.all_multicast)?;
+            *all_multicast = filter.all_multicast;
         }
+        Ok(())
     }
 
     /// Frames that the kernel queued or dropped, and those it dropped, since the last call. For UDP
     /// the kernel counts its drops only; the first number then is the drops as well.
     pub fn take_statistics(&mut self) -> io::Result<(u64, u64)> {
         match &mut self.kind {
-            Kind::Packet(_) => packet::take_statistics(self.socket.as_fd()),
+            Kind::Packet { .. } => packet::take_statistics(self.socket.as_fd()),
             Kind::Udp(before) => {
                 let now = packet::udp_drops(self.socket.as_fd())?;
                 let dropped = u64::from(now.wrapping_sub(*before));
@@ -123,3 +138,7 @@ impl InputSocket {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "ports_tests.rs"]
+mod tests;

@@ -1,7 +1,7 @@
 //! recvmmsg(2) and sendmmsg(2) with raw ancillary data.
 
+use super::address::Address;
 use std::io;
-use std::net::SocketAddrV4;
 use std::os::fd::RawFd;
 
 /// Messages of one call.
@@ -27,6 +27,27 @@ impl Arena {
     pub fn buffer(&self, buffer: u32) -> &[u8] {
         let start = buffer as usize * self.buffer_len;
         self.memory.get(start..start + self.buffer_len).unwrap_or(&[])
+    }
+
+    /// One buffer to be written; empty where there is none of that number.
+    pub fn buffer_mut(&mut self, buffer: u32) -> &mut [u8] {
+        let start = buffer as usize * self.buffer_len;
+        self.memory.get_mut(start..start + self.buffer_len).unwrap_or(&mut [])
+    }
+
+    /// Copies `len` bytes at `start` of a buffer to `at` of another. False where either does not
+    /// have so many.
+    pub fn copy(&mut self, from: (u32, u32, u32), to: u32, at: u32) -> bool {
+        let (from, start, len) = (from.0 as usize, from.1 as usize, from.2 as usize);
+        let (to, at) = (to as usize, at as usize);
+        let fits = start + len <= self.buffer_len && at + len <= self.buffer_len;
+        let last = self.memory.len() / self.buffer_len.max(1);
+        if !fits || from >= last || to >= last {
+            return false;
+        }
+        let start = from * self.buffer_len + start;
+        self.memory.copy_within(start..start + len, to * self.buffer_len + at);
+        true
     }
 }
 
@@ -112,14 +133,16 @@ pub fn receive(
     Ok(count)
 }
 
-/// One datagram to send.
+/// One message to send.
 pub struct Message<'a, const CONTROL: usize> {
-    /// Where to.
-    pub to: SocketAddrV4,
+    /// Where to, with its length.
+    pub to: (Address, libc::socklen_t),
     /// Ancillary data.
     pub control: [u8; CONTROL],
-    /// The payload.
-    pub payload: &'a [u8],
+    /// How many bytes of it there are.
+    pub control_len: usize,
+    /// What is sent, one after the other.
+    pub parts: [&'a [u8]; 2],
 }
 
 /// Sends without blocking, in order, at most [`BATCH`] messages: how many the kernel took. An
@@ -129,32 +152,25 @@ pub fn send<const CONTROL: usize>(
     messages: &[Message<'_, CONTROL>],
 ) -> io::Result<usize> {
     let messages = &messages[..messages.len().min(BATCH)];
-    let mut addresses: Vec<libc::sockaddr_in> = messages
+    let mut vectors: Vec<[libc::iovec; 2]> = messages
         .iter()
-        .map(|message| libc::sockaddr_in {
-            sin_family: libc::AF_INET as libc::sa_family_t,
-            sin_port: message.to.port().to_be(),
-            sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(message.to.ip().octets()) },
-            sin_zero: [0; 8],
-        })
-        .collect();
-    let mut vectors: Vec<libc::iovec> = messages
-        .iter()
-        .map(|message| libc::iovec {
-            iov_base: message.payload.as_ptr().cast_mut().cast(),
-            iov_len: message.payload.len(),
+        .map(|message| {
+            message.parts.map(|part| libc::iovec {
+                iov_base: part.as_ptr().cast_mut().cast(),
+                iov_len: part.len(),
+            })
         })
         .collect();
     let mut headers: Vec<libc::mmsghdr> = Vec::with_capacity(messages.len());
-    for ((message, address), vector) in messages.iter().zip(&mut addresses).zip(&mut vectors) {
+    for (message, vectors) in messages.iter().zip(&mut vectors) {
         // SAFETY: an all-zero mmsghdr is valid.
         let mut header: libc::mmsghdr = unsafe { std::mem::zeroed() };
-        header.msg_hdr.msg_name = (&raw mut *address).cast();
-        header.msg_hdr.msg_namelen = size_of::<libc::sockaddr_in>() as libc::socklen_t;
-        header.msg_hdr.msg_iov = vector;
-        header.msg_hdr.msg_iovlen = 1;
+        header.msg_hdr.msg_name = (&raw const message.to.0).cast_mut().cast();
+        header.msg_hdr.msg_namelen = message.to.1.min(size_of::<Address>() as libc::socklen_t);
+        header.msg_hdr.msg_iov = vectors.as_mut_ptr();
+        header.msg_hdr.msg_iovlen = vectors.len();
         header.msg_hdr.msg_control = message.control.as_ptr().cast_mut().cast();
-        header.msg_hdr.msg_controllen = CONTROL;
+        header.msg_hdr.msg_controllen = message.control_len.min(CONTROL);
         headers.push(header);
     }
     // SAFETY: every pointer in `headers` is to memory of the stated length that lives until the end

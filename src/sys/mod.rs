@@ -2,6 +2,7 @@
 //! to call with any arguments; each unsafe block says why.
 #![allow(unsafe_code)]
 
+pub mod address;
 pub mod mmsg;
 pub mod multicast;
 pub mod packet;

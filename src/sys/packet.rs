@@ -1,7 +1,7 @@
 //! AF_PACKET and UDP socket options (packet(7), udp(7), ip(7)) that no crate wraps.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// PACKET_IGNORE_OUTGOING (if_packet.h): own transmissions are not looped back. Linux 4.20.
 const PACKET_IGNORE_OUTGOING: libc::c_int = 23;
@@ -63,6 +63,48 @@ pub fn set_receive_options(socket: BorrowedFd<'_>) -> io::Result<()> {
     set_option(socket, libc::SOL_PACKET, libc::PACKET_VNET_HDR, &1i32)?;
     set_option(socket, libc::SOL_PACKET, libc::PACKET_AUXDATA, &1i32)?;
     set_option(socket, libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, &1i32)
+}
+
+/// An AF_PACKET socket that receives nothing and sends frames behind a `virtio_net_hdr`
+/// (PACKET_VNET_HDR, packet(7)). Needs CAP_NET_RAW.
+pub fn frame_sender() -> io::Result<OwnedFd> {
+    let socket = socket()?;
+    set_option(socket.as_fd(), libc::SOL_PACKET, libc::PACKET_VNET_HDR, &1i32)?;
+    Ok(socket)
+}
+
+/// A raw socket that receives nothing and sends IP packets with their header (IP_HDRINCL,
+/// raw(7)), to broadcast addresses too, and no copy of multicast ones to this host. Needs
+/// CAP_NET_RAW.
+///
+/// The kernel writes the total length and the header checksum, and an identification or source
+/// where those are 0.
+pub fn ip_sender() -> io::Result<OwnedFd> {
+    let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: no memory is involved.
+    let fd = unsafe { libc::socket(libc::AF_INET, kind, libc::IPPROTO_RAW) };
+    check(fd)?;
+    // SAFETY: the descriptor is new and nobody else owns it.
+    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+    set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_BROADCAST, &1i32)?;
+    set_option(socket.as_fd(), libc::IPPROTO_IP, libc::IP_MULTICAST_LOOP, &0i32)?;
+    // Without it the kernel says "sent" of a packet that the transmit queue refused. ICMP errors
+    // do not come: the kernel gives them to sockets of the packet's protocol.
+    set_option(socket.as_fd(), libc::IPPROTO_IP, libc::IP_RECVERR, &1i32)?;
+    Ok(socket)
+}
+
+/// Makes an interface receive groups that nobody has joined, or ends that (`PACKET_MR_ALLMULTI`,
+/// packet(7)); it ends with the socket too.
+pub fn set_all_multicast(socket: BorrowedFd<'_>, ifindex: u32, on: bool) -> io::Result<()> {
+    let request = libc::packet_mreq {
+        mr_ifindex: i32::try_from(ifindex).map_err(io::Error::other)?,
+        mr_type: libc::PACKET_MR_ALLMULTI as libc::c_ushort,
+        mr_alen: 0,
+        mr_address: [0; 8],
+    };
+    let name = if on { libc::PACKET_ADD_MEMBERSHIP } else { libc::PACKET_DROP_MEMBERSHIP };
+    set_option(socket, libc::SOL_PACKET, name, &request)
 }
 
 /// Binds to every protocol of one interface: frames come from now on.

@@ -1,5 +1,6 @@
 //! Every way in which a received packet does not become a sent one, each with a name and a counter.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Where in a packet's way the reason is counted.
@@ -19,7 +20,7 @@ pub enum DropStage {
 macro_rules! drop_reasons {
     ($($(#[doc = $doc:literal])+ $name:ident = $text:literal, $stage:ident;)+) => {
         /// Why a packet was not sent.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
         #[serde(rename_all = "snake_case")]
         #[repr(u8)]
         pub enum DropReason { $($(#[doc = $doc])+ $name,)+ }

@@ -1,12 +1,24 @@
 //! How the kernel names and numbers network interfaces.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
 /// An interface index as the kernel gives it (`ifindex`, if_link.h); never 0 for a real interface.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    Default,
+    JsonSchema,
 )]
 #[serde(transparent)]
 pub struct IfIndex(pub u32);
@@ -18,7 +30,9 @@ impl fmt::Display for IfIndex {
 }
 
 /// An interface name: 1 to 15 bytes, no `/`, no white space (`dev_valid_name`, net/core/dev.c).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct IfName(String);
 
@@ -66,7 +80,7 @@ impl fmt::Display for IfName {
 }
 
 /// What stands before the IP header on an interface (`ARPHRD_*`, if_arp.h).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LinkLayer {
     /// `ARPHRD_ETHER` and `ARPHRD_LOOPBACK`: a 14-byte Ethernet header.

@@ -2,11 +2,12 @@
 
 use super::{IfIndex, IfName, LinkLayer};
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
 /// One interface as it is now (RTM_NEWLINK).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Link {
     /// The kernel's number of the interface; a re-created interface usually gets another one.

@@ -2,6 +2,7 @@
 
 use super::InterfaceSelector;
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::IpAddr;
@@ -16,7 +17,7 @@ pub type Port = NonZeroU16;
 pub const UNSET_TTL: u8 = 16;
 
 /// A rule's identity over its life: 1 to 64 letters, digits, `-`, `_` and `.`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct RuleId(String);
 
@@ -70,7 +71,7 @@ impl fmt::Display for RuleId {
 }
 
 /// Who asked for a rule. The order is the precedence between rules of equal priority.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
     /// The configuration file; wins over the others.

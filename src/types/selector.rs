@@ -12,74 +12,107 @@ pub const MAX_PATTERN: usize = 128;
 /// Memory that a compiled pattern may take, in bytes: names have 15 characters.
 const PATTERN_MEMORY: usize = 64 << 10;
 
-/// A pattern for interface names; equal to another of the same text.
-macro_rules! pattern {
-    ($(#[doc = $doc:literal])+ $name:ident, $to_regex:expr) => {
-        $(#[doc = $doc])+
-        #[derive(Clone, Debug, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
-        pub struct $name {
-            text: String,
-            regex: Regex,
-        }
+/// A glob for the whole name: `*` stands for any characters, `?` for one, all else for itself.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct NameGlob(String);
 
-        impl $name {
-            /// The pattern as it was written.
-            pub fn as_str(&self) -> &str {
-                &self.text
-            }
+impl NameGlob {
+    /// The pattern as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 
-            /// True where the whole name fits.
-            pub fn matches(&self, name: &str) -> bool {
-                self.regex.is_match(name)
-            }
-        }
-
-        impl TryFrom<String> for $name {
-            type Error = PatternError;
-            fn try_from(text: String) -> Result<Self, PatternError> {
-                let to_regex: fn(&str) -> String = $to_regex;
-                let regex = compile(&text, &to_regex(&text))?;
-                Ok(Self { text, regex })
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(pattern: $name) -> Self {
-                pattern.text
+    /// True where the whole name fits.
+    pub fn matches(&self, name: &str) -> bool {
+        let (mut pattern, mut name) = (self.0.chars(), name.chars());
+        // The pattern after its last '*', and the name from where that ends for now.
+        let mut star = None;
+        loop {
+            match (pattern.next(), name.clone().next()) {
+                (Some('*'), _) => star = Some((pattern.clone(), name.clone())),
+                (Some(wanted), Some(c)) if wanted == '?' || wanted == c => {
+                    name.next();
+                }
+                (None, None) => return true,
+                _ => {
+                    // The '*' takes one character more.
+                    let Some((after, from)) = &mut star else { return false };
+                    if from.next().is_none() {
+                        return false;
+                    }
+                    (pattern, name) = (after.clone(), from.clone());
+                }
             }
         }
-
-        impl PartialEq for $name {
-            fn eq(&self, other: &Self) -> bool {
-                self.text == other.text
-            }
-        }
-
-        impl Eq for $name {}
-
-        impl Hash for $name {
-            fn hash<H: Hasher>(&self, state: &mut H) {
-                self.text.hash(state);
-            }
-        }
-    };
-}
-
-pattern! {
-    /// A glob: `*` stands for any characters, `?` for one, all else for itself.
-    NameGlob, |text| {
-        text.chars().map(|c| match c {
-            '*' => ".*".to_owned(),
-            '?' => ".".to_owned(),
-            other => regex::escape(&other.to_string()),
-        }).collect()
     }
 }
 
-pattern! {
-    /// A regular expression (the `regex` crate's syntax) for the whole name.
-    NameRegex, str::to_owned
+impl TryFrom<String> for NameGlob {
+    type Error = PatternError;
+    fn try_from(text: String) -> Result<Self, PatternError> {
+        check_length(&text).map(|()| Self(text))
+    }
+}
+
+impl From<NameGlob> for String {
+    fn from(glob: NameGlob) -> Self {
+        glob.0
+    }
+}
+
+/// A regular expression (the `regex` crate's syntax) for the whole name; equal to another of the
+/// same text. A copy shares what was compiled.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct NameRegex {
+    text: String,
+    regex: Regex,
+}
+
+impl NameRegex {
+    /// The pattern as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// True where the whole name fits.
+    pub fn matches(&self, name: &str) -> bool {
+        self.regex.is_match(name)
+    }
+}
+
+impl TryFrom<String> for NameRegex {
+    type Error = PatternError;
+    fn try_from(text: String) -> Result<Self, PatternError> {
+        check_length(&text)?;
+        if text.contains(')') {
+            // `a)|(b` is only wrong while it stands alone.
+            compile(&text)?;
+        }
+        let regex = compile(&format!("^(?:{text})$"))?;
+        Ok(Self { text, regex })
+    }
+}
+
+impl From<NameRegex> for String {
+    fn from(pattern: NameRegex) -> Self {
+        pattern.text
+    }
+}
+
+impl PartialEq for NameRegex {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for NameRegex {}
+
+impl Hash for NameRegex {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
 }
 
 /// Why a text is not a pattern.
@@ -87,21 +120,23 @@ pattern! {
 #[error("{0}")]
 pub struct PatternError(String);
 
-fn compile(text: &str, regex: &str) -> Result<Regex, PatternError> {
-    if text.is_empty() || text.len() > MAX_PATTERN {
-        return Err(PatternError(format!("a pattern has 1 to {MAX_PATTERN} characters")));
+fn check_length(text: &str) -> Result<(), PatternError> {
+    match (1..=MAX_PATTERN).contains(&text.len()) {
+        true => Ok(()),
+        false => Err(PatternError(format!("a pattern has 1 to {MAX_PATTERN} characters"))),
     }
-    RegexBuilder::new(&format!("^(?:{regex})$")).size_limit(PATTERN_MEMORY).build().map_err(
-        |error| match error {
-            regex::Error::CompiledTooBig(_) => PatternError("the pattern is too large".to_owned()),
-            // The last line of a syntax error says what is wrong; those before draw a picture.
-            other => {
-                let text = other.to_string();
-                let last = text.lines().last().unwrap_or_default();
-                PatternError(last.trim_start_matches("error: ").to_owned())
-            }
-        },
-    )
+}
+
+fn compile(regex: &str) -> Result<Regex, PatternError> {
+    RegexBuilder::new(regex).size_limit(PATTERN_MEMORY).build().map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => PatternError("the pattern is too large".to_owned()),
+        // The last line of a syntax error says what is wrong; those before draw a picture.
+        other => {
+            let text = other.to_string();
+            let last = text.lines().last().unwrap_or_default();
+            PatternError(last.trim_start_matches("error: ").to_owned())
+        }
+    })
 }
 
 /// Selects interfaces: those that fulfil all that is said. Says nothing only by mistake: then it
@@ -160,7 +195,7 @@ impl fmt::Display for InterfaceSelector {
         let Self { name, name_glob, name_regex, alt_name, cidr, kind } = self;
         let parts = [
             ("name", name.as_ref().map(ToString::to_string)),
-            ("nameGlob", name_glob.as_ref().map(|glob| glob.text.clone())),
+            ("nameGlob", name_glob.as_ref().map(|glob| glob.0.clone())),
             ("nameRegex", name_regex.as_ref().map(|regex| regex.text.clone())),
             ("altName", alt_name.clone()),
             ("cidr", cidr.map(|cidr| cidr.to_string())),
@@ -214,6 +249,14 @@ mod tests {
             ("eth?", "eth10", false),
             ("eth[0-9]", "eth1", false),
             ("*", "lo", true),
+            ("**", "", true),
+            ("?", "", false),
+            ("*0*1", "eth0.1", true),
+            ("*0*1", "eth0.10", false),
+            ("*ab", "aab", true),
+            ("a?c*e", "abcdce", true),
+            ("a?c*e", "abcd", false),
+            ("?", "ä", true),
         ] {
             assert_eq!(glob(pattern).matches(name), fits, "{pattern} {name}");
         }
@@ -226,6 +269,8 @@ mod tests {
         assert!(!regex.matches("veth1") && !regex.matches("eth1x"));
         let wrong = NameRegex::try_from("eth(".to_owned()).expect_err("unclosed");
         assert_eq!(wrong.to_string(), "unclosed group");
+        let inside_out = NameRegex::try_from("x)|(.*".to_owned()).expect_err("unopened");
+        assert_eq!(inside_out.to_string(), "unopened group");
         assert!(NameRegex::try_from("(a{1000}){1000}".to_owned()).is_err());
         assert!(NameRegex::try_from(String::new()).is_err());
         assert!(NameGlob::try_from("*".repeat(MAX_PATTERN + 1)).is_err());

@@ -58,10 +58,27 @@ pub fn header_is_valid(header: &[u8]) -> bool {
     Sum::default().bytes(header).fold() == 0xffff
 }
 
-/// The sum of the UDP pseudo header (RFC 768): addresses, protocol 17, UDP length.
+/// The sum of the pseudo header that UDP (RFC 768), TCP, UDP-Lite and DCCP have in common:
+/// addresses, protocol, length of the transport header and what follows it.
+#[inline]
+pub fn pseudo(source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, length: u16) -> Sum {
+    let addresses = Sum::default().bytes(&source.octets()).bytes(&destination.octets());
+    addresses.word(u16::from(protocol)).word(length)
+}
+
+/// The pseudo header's sum for UDP.
 #[inline]
 pub fn udp_pseudo(source: Ipv4Addr, destination: Ipv4Addr, udp_length: u16) -> Sum {
-    Sum::default().bytes(&source.octets()).bytes(&destination.octets()).word(17).word(udp_length)
+    pseudo(source, destination, 17, udp_length)
+}
+
+/// The checksum `check` of data in which `old` has become `new`, both as long and an even number
+/// of bytes from an even offset (RFC 1624 section 3, equation 3). It never turns a wrong checksum
+/// into a right one. UDP writes a 0 that comes out as 0xffff.
+#[inline]
+pub fn update(check: u16, old: &[u8], new: &[u8]) -> u16 {
+    let removed = Sum::default().bytes(old).fold();
+    !Sum::default().word(!check).word(!removed).bytes(new).fold()
 }
 
 /// True where the UDP `segment` (header and payload, checksum field included) is valid. A checksum
@@ -97,7 +114,28 @@ mod tests {
         assert_eq!(Sum::default().bytes(&data).fold(), 0xddf2);
     }
 
+    #[test]
+    fn rfc_1624_section_4_examples() {
+        assert_eq!(update(0xdd2f, &[0x55, 0x55], &[0x32, 0x85]), 0x0000);
+        // A field of 0xffff (a sum of zero) whose data do not change stays what it is, as 0.
+        assert_eq!(update(0xffff, &[0x12, 0x34], &[0x12, 0x34]), 0x0000);
+    }
+
     proptest! {
+        #[test]
+        fn an_updated_checksum_is_the_one_of_the_new_data(
+            mut data in proptest::collection::vec(any::<u8>(), 12..200),
+            new in any::<[u8; 8]>(),
+            at in 0usize..2,
+        ) {
+            data[11] |= 1;
+            let before = !Sum::default().bytes(&data).fold();
+            let old: [u8; 8] = data[at * 2..at * 2 + 8].try_into().expect("eight");
+            data[at * 2..at * 2 + 8].copy_from_slice(&new);
+            let after = !Sum::default().bytes(&data).fold();
+            prop_assert_eq!(update(before, &old, &new) % 0xffff, after % 0xffff);
+        }
+
         #[test]
         fn equals_the_textbook_form(data in proptest::collection::vec(any::<u8>(), 0..3000)) {
             let ours = Sum::default().bytes(&data).fold();

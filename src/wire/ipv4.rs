@@ -5,6 +5,17 @@ use std::net::Ipv4Addr;
 /// Bytes of a header without options.
 pub const HEADER_LEN: usize = 20;
 
+/// Bytes of the longest header.
+pub const MAX_HEADER_LEN: usize = 60;
+/// The largest total length.
+pub const MAX_LEN: usize = 65_535;
+/// The "don't fragment" bit of the flags and offset word.
+pub const DONT_FRAGMENT: u16 = 0x4000;
+/// The "more fragments" bit of it.
+pub const MORE_FRAGMENTS: u16 = 0x2000;
+/// The fragment offset in it, in units of eight bytes.
+pub const OFFSET_MASK: u16 = 0x1fff;
+
 /// A header whose version, header length and total length agree with the bytes at hand.
 #[derive(Clone, Copy, Debug)]
 pub struct Ipv4<'a> {
@@ -61,7 +72,31 @@ impl<'a> Ipv4<'a> {
 
     /// True for every fragment of a packet: more fragments follow, or the offset is not 0.
     pub fn is_fragment(&self) -> bool {
-        u16::from_be_bytes([self.header[6], self.header[7]]) & 0x3fff != 0
+        self.fragment_word() & (MORE_FRAGMENTS | OFFSET_MASK) != 0
+    }
+
+    fn fragment_word(&self) -> u16 {
+        u16::from_be_bytes([self.header[6], self.header[7]])
+    }
+
+    /// True where more fragments of the same datagram follow.
+    pub fn more_fragments(&self) -> bool {
+        self.fragment_word() & MORE_FRAGMENTS != 0
+    }
+
+    /// Where the payload belongs in the payload of the whole datagram, in bytes.
+    pub fn fragment_offset(&self) -> u32 {
+        u32::from(self.fragment_word() & OFFSET_MASK) * 8
+    }
+
+    /// True where nobody may fragment the packet on its way.
+    pub fn dont_fragment(&self) -> bool {
+        self.fragment_word() & DONT_FRAGMENT != 0
+    }
+
+    /// What fragments of one datagram have in common.
+    pub fn identification(&self) -> u16 {
+        u16::from_be_bytes([self.header[4], self.header[5]])
     }
 
     /// Time to live.
@@ -82,5 +117,57 @@ impl<'a> Ipv4<'a> {
     /// Destination address.
     pub fn destination(&self) -> Ipv4Addr {
         Ipv4Addr::new(self.header[16], self.header[17], self.header[18], self.header[19])
+    }
+}
+
+/// The options among `options` that every fragment carries (the copied flag, RFC 791 section 3.1),
+/// padded to whole words, at the start of the answer; with their length.
+pub fn copied_options(options: &[u8]) -> ([u8; MAX_HEADER_LEN - HEADER_LEN], usize) {
+    const END: u8 = 0;
+    const NO_OPERATION: u8 = 1;
+    const COPIED: u8 = 0x80;
+    let mut copied = [END; MAX_HEADER_LEN - HEADER_LEN];
+    let mut len = 0;
+    let mut rest = options;
+    while let Some(&kind) = rest.first().filter(|&&kind| kind != END) {
+        let size = if kind == NO_OPERATION {
+            1
+        } else {
+            // A length that contradicts the header ends the list.
+            match rest.get(1).map(|&size| usize::from(size)) {
+                Some(size) if size >= 2 && size <= rest.len() => size,
+                _ => break,
+            }
+        };
+        let (option, after) = rest.split_at(size);
+        if let Some(place) = copied.get_mut(len..len + size)
+            && kind & COPIED != 0
+        {
+            place.copy_from_slice(option);
+            len += size;
+        }
+        rest = after;
+    }
+    (copied, len.next_multiple_of(4))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_options_with_the_copied_flag_go_on() {
+        // Record route (7, not copied), no operation, router alert (0x94, copied), loose source
+        // route (0x83, copied), end.
+        let options = [7, 3, 4, 1, 0x94, 4, 0, 0, 0x83, 3, 4, 0];
+        let (copied, len) = copied_options(&options);
+        assert_eq!(copied[..len], [0x94, 4, 0, 0, 0x83, 3, 4, 0]);
+        assert_eq!(copied_options(&[7, 4, 4, 0]).1, 0);
+        assert_eq!(copied_options(&[0x94, 9, 0, 0]).1, 0, "longer than the header");
+        assert_eq!(copied_options(&[0x94, 0, 0, 0]).1, 0, "no length");
+        let full = [0x83; 40].map(|_| 0x82);
+        let mut full = full;
+        full[1] = 40;
+        assert_eq!(copied_options(&full), (full, 40));
     }
 }

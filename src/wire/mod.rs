@@ -3,4 +3,5 @@
 pub mod checksum;
 pub mod ethernet;
 pub mod ipv4;
+pub mod transport;
 pub mod udp;

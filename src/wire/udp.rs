@@ -38,6 +38,11 @@ impl<'a> Udp<'a> {
         u16::from_be_bytes([self.segment[0], self.segment[1]])
     }
 
+    /// The checksum field; 0 = the sender computed none.
+    pub fn checksum(&self) -> u16 {
+        u16::from_be_bytes([self.segment[6], self.segment[7]])
+    }
+
     /// Destination port.
     pub fn destination_port(&self) -> u16 {
         u16::from_be_bytes([self.segment[2], self.segment[3]])

@@ -1,6 +1,10 @@
 //! Server and client against each other, and the server against clients that mean no good.
 
+mod core;
+mod documents;
+mod events;
 mod hostile;
+mod random;
 mod requests;
 
 use super::fake_core::Daemon;

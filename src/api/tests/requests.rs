@@ -58,7 +58,7 @@ async fn a_rule_of_another_origin_is_not_removed() {
     let mut of_file = rule("f1", Some("studio"));
     of_file.origin = Origin::File;
     let mut twin = rule("a1", Some("studio"));
-    twin.input.port = None;
+    twin.input.ports.clear();
     let daemon = Daemon::start(Limits::default(), vec![of_file, twin]);
     let client = daemon.client();
     let problem = refused(client.remove_rule("file/studio").await.expect_err("not ours"));
@@ -82,10 +82,11 @@ async fn paths_and_methods_that_do_not_exist_say_which_do() {
     for path in ["/", "/v2/rules", "/v1/rules/", "/v1/rules/a/b", "/v1/ping/", "/%00", "//"] {
         let problem = problem(&ask(&format!("GET {path}")).await);
         assert_eq!(problem.status, 404, "{path}");
-        assert!(problem.detail.contains("/v1/mroute"));
+        assert!(problem.detail.contains("/v1/mroute") && problem.detail.contains("/v1/events"));
     }
     for (line, allowed) in [
-        ("PUT /v1/rules", "GET,HEAD,POST"),
+        ("PATCH /v1/rules", "GET,HEAD,POST,PUT"),
+        ("POST /v1/events", "GET,HEAD"),
         ("DELETE /v1/ping", "GET,HEAD"),
         ("POST /v1/rules/a1", "GET,HEAD,DELETE"),
         ("BREW /v1/stats", "GET,HEAD"),

@@ -3,11 +3,18 @@
 use super::{INPUT, OUTPUT, file, mistakes};
 use crate::config::{Dataplane, Io, Loaded, LogFormat, LogLevel, load_text, parse_output};
 use crate::config::{rule_from_json, rule_from_spec, v1};
-use crate::types::{Destination, Origin, RuleId, Ttl};
+use crate::types::{
+    Destination, Dscp, Join, MtuPolicy, Origin, Output, OutputSource, Port, PortRange, Protocol,
+    RuleId, Ttl, VlanFilter,
+};
 use std::path::PathBuf;
 
 fn loaded(text: &str) -> Loaded {
     load_text("test.json5", text).unwrap_or_else(|e| panic!("{text}\n{e}"))
+}
+
+fn port(number: u16) -> Port {
+    Port::new(number).expect("not 0")
 }
 
 #[test]
@@ -24,8 +31,13 @@ fn defaults() {
     let rule = &loaded(&file(INPUT, OUTPUT, "", "")).rules[0];
     assert_eq!((rule.enabled, rule.priority, rule.origin), (true, 500, Origin::File));
     assert_eq!(rule.id, RuleId::derived("file/a"));
-    assert_eq!(rule.outputs[0].ttl, Ttl::Set(16));
-    assert_eq!(rule.input.port.map(u16::from), Some(5000));
+    assert_eq!(rule.outputs[0].ttl, Ttl::Relayed);
+    assert_eq!(rule.input.ports, [PortRange::one(port(5000))]);
+    assert_eq!((rule.input.protocol, rule.input.join), (Protocol::Udp, Join::Always));
+    assert_eq!((rule.input.vlan, rule.input.link_local), (VlanFilter::Untagged, false));
+    let Output { local, dscp, source, mtu_policy, .. } = &rule.outputs[0];
+    assert_eq!((*local, *dscp, *source), (false, Dscp::Keep, OutputSource::Interface));
+    assert_eq!(*mtu_policy, MtuPolicy::Fragment);
 }
 
 #[test]
@@ -48,7 +60,7 @@ fn json5_spellings() {
         [{ input: { interface: 'eth0', group: '239.1.1.1', port: 0x1388, },\r\n outputs: [{ \
         interface: \"eth1\", port: +6000, },], },],\r\n}\r\n";
     let read = loaded(text);
-    assert_eq!(read.rules[0].input.port.map(u16::from), Some(5000));
+    assert_eq!(read.rules[0].input.ports, [PortRange::one(port(5000))]);
     assert_eq!(read.rules[0].outputs[0].destination, Destination::Unchanged);
 }
 
@@ -65,7 +77,7 @@ fn snake_case_and_long_forms() {
            sources: { include: ["10.0.0.1/32"], exclude: [] }, link_local: "drop", protocol: "udp",
            join: "always""#,
         r#"interfaces: [{ name: "eth1" }], group: "239.2.2.2", port: 6000, when: "always",
-           source: "interface", local: false, ttl: { mode: "set", value: 16 }"#,
+           source: "interface", local: false, dscp: { mode: "keep" }, mtu_policy: "fragment""#,
         "enabled: true, priority: 500,",
         "dataplane: { receive_buffer_bytes: 65536, coalesce_usecs: 0 }",
     ));
@@ -86,12 +98,134 @@ fn snake_case_and_long_forms() {
     }
 }
 
+/// As a `MulticastRoute` writes it: objects where the file has numbers and words.
+#[test]
+fn objects_mean_what_short_forms_mean() {
+    let pairs: &[(&str, &str)] = &[
+        (r#""ttl": 1"#, r#""ttl": { "mode": "set", "value": 1 }"#),
+        (r#""ttl": "decrement""#, r#""ttl": { "mode": "decrement" }"#),
+        (r#""ttl": "keep""#, r#""ttl": { "mode": "keep" }"#),
+        (r#""dscp": 63"#, r#""dscp": { "mode": "set", "value": 63 }"#),
+        (r#""dscp": 0"#, r#""dscp": { "mode": "set", "value": 0 }"#),
+        (r#""dscp": "keep""#, r#""dscp": { "mode": "keep" }"#),
+        (r#""source": "interface""#, r#""source": { "mode": "interface" }"#),
+        (r#""source": "keep""#, r#""source": { "mode": "keep" }"#),
+        (
+            r#""source": { "address": "10.0.0.9", "port": 4000 }"#,
+            r#""source": { "mode": "address", "address": "10.0.0.9", "port": 4000 }"#,
+        ),
+        (
+            r#""source": { "address": "10.0.0.9" }"#,
+            r#""source": { "mode": "address", "address": "10.0.0.9" }"#,
+        ),
+    ];
+    let vlans = [
+        ("4094", r#"{ "mode": "id", "value": 4094 }"#),
+        ("1", r#"{ "mode": "id", "value": 1 }"#),
+        (r#""any""#, r#"{ "mode": "any" }"#),
+    ];
+    let text = |vlan: &str, output: &str| {
+        format!(
+            r#"{{ "input": {{ "interfaces": [{{ "nameGlob": "v*", "kind": "veth" }}],
+                "groups": ["239.1.1.0/24"], "vlan": {vlan} }},
+                "outputs": [{{ "interface": "eth1", "group": "239.2.2.0/24", {output} }}] }}"#
+        )
+    };
+    for (short, object) in pairs {
+        for (vlan, vlan_object) in vlans {
+            let (short, object) = (text(vlan, short), text(vlan_object, object));
+            let read = |text: &str| {
+                // As the API server hands it over, and as the control API does.
+                let spec: v1::RuleSpec = serde_json::from_str(text).expect("a spec");
+                let rule = rule_from_spec(&spec, Origin::Crd).expect("a rule");
+                assert_eq!(rule_from_json(text.as_bytes(), Origin::Crd), Ok(rule.clone()));
+                rule
+            };
+            assert_eq!(read(&short), read(&object), "{object}");
+        }
+    }
+}
+
+#[test]
+fn the_ttl_that_is_not_given_goes_with_the_source() {
+    for (source, ttl) in [
+        ("'interface'", Ttl::Relayed),
+        ("{ address: '10.0.0.9' }", Ttl::Relayed),
+        ("'keep'", Ttl::Decrement),
+    ] {
+        let read = loaded(&file(INPUT, &format!("interface: 'eth1', source: {source}"), "", ""));
+        assert_eq!(read.rules[0].outputs[0].ttl, ttl, "{source}");
+        let set = format!("interface: 'eth1', source: {source}, ttl: 16");
+        assert_eq!(loaded(&file(INPUT, &set, "", "")).rules[0].outputs[0].ttl, Ttl::Set(16));
+    }
+}
+
+#[test]
+fn what_is_taken_and_where_it_goes() {
+    let right: &[(&str, &str)] = &[
+        ("interface: 'e0', group: '224.0.0.0/4', join: 'never'", "interface: 'e1'"),
+        ("interface: 'e0', group: '224.0.0.251', linkLocal: 'relay'", "interface: 'e1'"),
+        (
+            "interface: 'e0', group: '224.0.0.0/24', linkLocal: 'relay'",
+            "interface: 'e1', group: '239.0.0.0/24'",
+        ),
+        ("interface: 'e0', group: '239.1.0.0/22'", "interface: 'e1', group: '239.9.9.9'"),
+        ("interface: 'e0', group: '255.255.255.255', port: 5", "interface: 'e1'"),
+        (
+            "interface: 'e0', group: '255.255.255.255', vlan: 7, protocol: 'any'",
+            "interface: 'e1', source: 'keep'",
+        ),
+        (
+            "interface: 'e0', group: '10.0.0.255', ports: [{ start: 1, end: 1024 }]",
+            "interface: 'e1', address: '10.1.0.255'",
+        ),
+        (
+            "interface: 'e0', groups: ['10.0.0.1', '10.0.0.2'], port: 5, join: 'never'",
+            "address: '255.255.255.255', interface: 'e1', source: 'keep'",
+        ),
+        (
+            "interface: 'e0', group: '239.1.1.1', protocol: 'any'",
+            "interface: 'e1', source: { address: '10.0.0.9' }",
+        ),
+        ("interface: 'e0', group: '239.1.1.1'", "address: '127.0.0.1', port: 5, local: true"),
+        (
+            "interface: 'e0', group: '239.1.1.1'",
+            "address: '10.0.0.1', local: true, source: { address: '10.9.9.9', port: 1 }",
+        ),
+        ("interface: 'e0', group: '239.1.1.0/24'", "group: '239.2.2.0/24', local: true"),
+        ("interface: 'e0', group: '239.1.1.1', source: '0.0.0.0/1'", "interface: 'e1'"),
+        (
+            "interfaces: [{ cidr: '2001:db8::/32' }, { altName: 'rack-7/port-3' }], group: '239.1.1.1'",
+            "interface: 'e1'",
+        ),
+    ];
+    for (input, output) in right {
+        for health in ["", "health: 'auto',", "health: 'off',"] {
+            loaded(&file(input, output, health, ""));
+        }
+    }
+    let ranges =
+        "[{ start: 9, end: 9 }, { start: 1, end: 4 }, { start: 5, end: 6 }, { start: 2, end: 3 }]";
+    let read = loaded(&file(
+        &format!("interface: 'e0', group: '239.1.1.1', ports: {ranges}"),
+        "interface: 'e1'",
+        "",
+        "",
+    ));
+    let expected = [PortRange { start: port(1), end: port(6) }, PortRange::one(port(9))];
+    assert_eq!(read.rules[0].input.ports, expected);
+    let read =
+        loaded(&file("interface: 'e0', group: '10.0.0.1', port: 5", "address: '10.0.0.2'", "", ""));
+    assert_eq!(read.rules[0].input.join, Join::Never);
+}
+
 #[test]
 fn unicast_as_group_is_an_address() {
     let read = loaded(&file(INPUT, r#"group: "10.0.0.9", ttl: "decrement""#, "", ""));
     let output = &read.rules[0].outputs[0];
     assert_eq!(output.destination, Destination::Address([10, 0, 0, 9].into()));
-    assert_eq!((output.interface.as_ref(), output.port, output.ttl), (None, None, Ttl::Decrement));
+    assert_eq!((output.port, output.ttl), (None, Ttl::Decrement));
+    assert!(output.interfaces.is_empty());
 }
 
 #[test]
@@ -138,6 +272,7 @@ fn outputs_of_the_command_line() {
     let group = read("239.2.2.2:6000:eth1");
     assert_eq!(group.group.as_deref(), Some("239.2.2.2"));
     assert_eq!((group.port, group.interface.as_deref()), (Some(6000), Some("eth1")));
+    assert_eq!(read("239.2.0.0/16").group.as_deref(), Some("239.2.0.0/16"));
     let address = read("10.0.0.9:7000");
     assert_eq!((address.address.as_deref(), address.group), (Some("10.0.0.9"), None));
     assert_eq!((address.port, address.interface), (Some(7000), None));

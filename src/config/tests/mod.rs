@@ -1,10 +1,17 @@
 //! The configuration as operators meet it: mistakes and their messages, spellings, round trips.
 
+mod compare;
+mod field_mistakes;
 mod forms;
+mod identity;
 mod input_mistakes;
 mod mistakes;
 mod output_mistakes;
 mod properties;
+mod random;
+mod schema_corpus;
+mod sending_mistakes;
+mod speed;
 mod syntax_errors;
 
 use super::{Diagnostic, load_text};

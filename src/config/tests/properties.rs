@@ -1,11 +1,9 @@
 //! What holds for every rule and every text.
 
+use super::random::rule;
 use crate::config::{load_text, parse_output, rule_from_json, rule_from_spec, spec_of, v1};
-use crate::types::{
-    Destination, IfName, Input, Origin, Output, Port, Rule, RuleId, Ttl, is_multicast,
-};
+use crate::types::{Origin, RuleId};
 use proptest::prelude::*;
-use std::net::{IpAddr, Ipv4Addr};
 
 const VALID: &str = r#"// what is read
 {
@@ -14,88 +12,16 @@ const VALID: &str = r#"// what is read
     { name: "a", input: { interface: "eth0", group: "239.1.1.1", port: 5000, source: "10.0.0.1" },
       outputs: [{ interface: 'eth1', group: "239.2.2.2", port: 0x1770, ttl: { mode: "keep" } },
                 { address: "10.0.0.9", port: 7000, ttl: 3 }], },
-    { input: { interfaces: [{ name: "eth0" }], groups: ["239.1.1.2"], ports: [] },
-      outputs: [{ interface: "eth2" }], enabled: false, priority: 7, },
+    { input: { interfaces: [{ name: "eth0" }, { nameGlob: "veth*", kind: "veth" }], vlan: "any",
+               groups: ["239.1.1.0/24"], ports: [], sources: { exclude: ["10.0.0.0/8"] } },
+      outputs: [{ interface: "eth2", group: "239.2.2.0/24", source: "keep", dscp: 34 },
+                { group: "239.9.9.9", local: true, source: { address: "10.0.0.9", port: 4000 } }],
+      enabled: false, priority: 7, },
   ],
   dataplane: { workers: 2, receive_buffer_bytes: 65536 },
   log: { level: "debug", format: "json" }, /* end */
 }
 "#;
-
-fn group() -> impl Strategy<Value = IpAddr> {
-    (225u8..=239, any::<[u8; 3]>()).prop_map(|(a, [b, c, d])| Ipv4Addr::new(a, b, c, d).into())
-}
-
-fn host() -> impl Strategy<Value = IpAddr> {
-    (1u8..=126, any::<[u8; 3]>()).prop_map(|(a, [b, c, d])| Ipv4Addr::new(a, b, c, d).into())
-}
-
-fn interface() -> impl Strategy<Value = IfName> {
-    "[a-z][a-z0-9.@-]{0,14}".prop_map(|name| name.parse().expect("an interface name"))
-}
-
-fn port() -> impl Strategy<Value = Port> {
-    (1u16..).prop_map(|port| Port::new(port).expect("not 0"))
-}
-
-fn ttl() -> impl Strategy<Value = Ttl> {
-    prop_oneof![(1u8..).prop_map(Ttl::Set), Just(Ttl::Decrement), Just(Ttl::Keep)]
-}
-
-fn name() -> impl Strategy<Value = Option<String>> {
-    proptest::option::of("[a-zA-Z0-9äß\"'\\\\/][a-z \u{1F600}]{0,20}[a-z]")
-}
-
-fn input() -> impl Strategy<Value = Input> {
-    let multicast = (group(), proptest::option::of(port()));
-    let unicast = (host(), port().prop_map(Some));
-    let source = proptest::option::of(host());
-    (interface(), prop_oneof![3 => multicast.boxed(), 1 => unicast.boxed()], source).prop_map(
-        |(interface, (destination, port), source)| Input { interface, destination, port, source },
-    )
-}
-
-fn output() -> impl Strategy<Value = Output> {
-    let to_group = (interface().prop_map(Some), group().prop_map(Destination::Address));
-    let to_host = (proptest::option::of(interface()), host().prop_map(Destination::Address));
-    let unchanged = (interface().prop_map(Some), Just(Destination::Unchanged));
-    let place = prop_oneof![to_group.boxed(), to_host.boxed(), unchanged.boxed()];
-    (place, proptest::option::of(port()), ttl()).prop_map(
-        |((interface, destination), port, ttl)| Output {
-            name: None,
-            interface,
-            destination,
-            port,
-            ttl,
-        },
-    )
-}
-
-/// Rules that are valid but for loops and equal copies, which the properties leave out.
-fn rule() -> impl Strategy<Value = Rule> {
-    let origin = prop_oneof![Just(Origin::File), Just(Origin::Crd), Just(Origin::Runtime)];
-    let id = "[A-Za-z0-9._-]{1,64}".prop_map(|id| id.parse::<RuleId>().expect("an id"));
-    let outputs = proptest::collection::vec((output(), name()), 1..8);
-    (id, name(), origin, any::<bool>(), 0u16..=1000, input(), outputs).prop_map(
-        |(id, name, origin, enabled, priority, input, outputs)| {
-            let outputs = outputs
-                .into_iter()
-                .enumerate()
-                .map(|(index, (mut output, name))| {
-                    output.name = name.map(|name| format!("{index}{name}"));
-                    // What is unchanged stays a group only where a group comes in.
-                    if !is_multicast(input.destination)
-                        && output.destination == Destination::Unchanged
-                    {
-                        output.destination = Destination::Address([239, 255, 0, 1].into());
-                    }
-                    output
-                })
-                .collect();
-            Rule { id, name, origin, enabled, priority, input, outputs }
-        },
-    )
-}
 
 proptest! {
     #[test]

@@ -16,6 +16,7 @@ pub struct File {
     pub version: Option<u32>,
     /// The rules: at most 100,000.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100_000))]
     pub rules: Vec<RuleSpec>,
     /// For each input interface the processor cores, and so the workers, that serve it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,7 +55,8 @@ pub struct DataplaneSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 64))]
     pub workers: Option<u32>,
-    /// Bytes of receive buffers that each worker has: 65536 to 1073741824, default 33554432.
+    /// Bytes of receive buffers that each worker has, and bytes that may wait in the kernel for each
+    /// input socket: 65536 to 1073741824, default 33554432.
     #[serde(skip_serializing_if = "Option::is_none", alias = "receive_buffer_bytes")]
     #[schemars(range(min = 65_536, max = 1_073_741_824))]
     pub receive_buffer_bytes: Option<u32>,

@@ -4,6 +4,7 @@
 //! Everything is optional here: what is missing is found by validation, together with all other
 //! mistakes. The doc comment of a field is its description in the schema.
 
+mod bounded;
 mod file;
 mod interface;
 mod output;
@@ -12,6 +13,7 @@ mod rate;
 mod rule;
 mod union;
 
+pub use bounded::Bounded;
 pub use file::{
     ControlSpec, DataplaneSpec, File, Io, LogFormat, LogLevel, LogSpec, MetricsSpec, Sched,
 };

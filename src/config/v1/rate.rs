@@ -72,8 +72,11 @@ impl JsonSchema for BitRate {
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
-            "description": format!("Must be {}.", Self::EXPECTED),
-            "anyOf": [{ "type": "integer", "minimum": 1 }, { "type": "string" }],
+            "description": format!("A rate: {}.", Self::EXPECTED),
+            "anyOf": [
+                { "type": "integer", "minimum": 1 },
+                { "type": "string", "pattern": "^[0-9]+[kMGT]?$" },
+            ],
         })
     }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 /// the outputs of every rule that matches it, and the same copy is sent once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(extend("required" = ["input", "outputs"]))]
 pub struct RuleSpec {
     /// The rule's identity over its life: 1 to 64 letters, digits, '-', '_' or '.'. Absent: derived from
     /// the name, or from input and outputs where there is no name.
@@ -32,6 +33,7 @@ pub struct RuleSpec {
     pub input: Option<InputSpec>,
     /// Where the copies go: at least one, at most 256.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 256))]
     pub outputs: Vec<OutputSpec>,
     /// How the health of the stream is judged.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,6 +89,7 @@ pub struct InputSpec {
 /// A range of UDP ports, both ends included.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(extend("required" = ["start", "end"]))]
 pub struct PortRange {
     /// The first port, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]

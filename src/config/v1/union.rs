@@ -1,6 +1,7 @@
 //! Values with a short form and an object form: `ttl: 16`, `ttl: "keep"`, `ttl: { mode: "set", value: 16 }`.
 //! Both parse to one type; the short form is what is printed.
 
+use super::bounded::Bounded;
 use schemars::JsonSchema;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Unexpected, Visitor};
@@ -12,6 +13,12 @@ use std::marker::PhantomData;
 trait Union: Sized {
     /// What would be right, to complete "must be …".
     const EXPECTED: &'static str;
+    /// What it means, for the schema.
+    const MEANING: &'static str;
+    /// The numbers of the short form, from and to; none = no number is right.
+    const NUMBERS: Option<(u64, u64)>;
+    /// The words of the short form.
+    const WORDS: &'static [&'static str];
     /// The object form.
     type Object: for<'de> Deserialize<'de>;
     fn from_number(number: u64) -> Option<Self>;
@@ -85,9 +92,19 @@ macro_rules! impl_union {
 
             fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
                 let object = generator.subschema_for::<$object>();
+                let mut forms = Vec::new();
+                if let Some((from, to)) = <$name as Union>::NUMBERS {
+                    forms.push(schemars::json_schema!(
+                        { "type": "integer", "minimum": from, "maximum": to }
+                    ));
+                }
+                let words = <$name as Union>::WORDS;
+                forms.push(schemars::json_schema!({ "type": "string", "enum": words }));
+                forms.push(object);
+                let (meaning, expected) = (<$name as Union>::MEANING, <$name as Union>::EXPECTED);
                 schemars::json_schema!({
-                    "description": format!("Must be {}.", <$name as Union>::EXPECTED),
-                    "anyOf": [{ "type": "integer", "minimum": 0 }, { "type": "string" }, object],
+                    "description": format!("{meaning}: {expected}, or the same as an object."),
+                    "anyOf": forms,
                 })
             }
         }
@@ -112,8 +129,7 @@ pub struct TtlObject {
     /// How the TTL is made: set, decrement or keep.
     pub mode: Option<TtlMode>,
     /// The TTL from 1 to 255, where the mode is set.
-    #[schemars(range(min = 1))]
-    pub value: Option<u8>,
+    pub value: Option<Bounded<1, 255>>,
 }
 
 /// How a TTL is made.
@@ -130,6 +146,9 @@ pub enum TtlMode {
 
 impl Union for Ttl {
     const EXPECTED: &'static str = "a TTL from 1 to 255, \"decrement\" or \"keep\"";
+    const MEANING: &'static str = "How the TTL is made";
+    const NUMBERS: Option<(u64, u64)> = Some((1, 255));
+    const WORDS: &'static [&'static str] = &["decrement", "keep"];
     type Object = TtlObject;
 
     fn from_number(number: u64) -> Option<Self> {
@@ -145,8 +164,9 @@ impl Union for Ttl {
     }
 
     fn from_object(object: TtlObject) -> Result<Self, &'static str> {
-        match (object.mode, object.value) {
-            (Some(TtlMode::Set), Some(value)) if value > 0 => Ok(Self::Set(value)),
+        let value = object.value.and_then(|value| u8::try_from(value.get()).ok());
+        match (object.mode, value) {
+            (Some(TtlMode::Set), Some(value)) => Ok(Self::Set(value)),
             (Some(TtlMode::Decrement), None) => Ok(Self::Decrement),
             (Some(TtlMode::Keep), None) => Ok(Self::Keep),
             _ => Err("{ mode: \"set\", value: 1 to 255 }, { mode: \"decrement\" } or \
@@ -181,8 +201,7 @@ pub struct DscpObject {
     /// How the DSCP is made: set or keep.
     pub mode: Option<DscpMode>,
     /// The DSCP from 0 to 63, where the mode is set.
-    #[schemars(range(max = 63))]
-    pub value: Option<u8>,
+    pub value: Option<Bounded<0, 63>>,
 }
 
 /// How a DSCP is made.
@@ -197,6 +216,9 @@ pub enum DscpMode {
 
 impl Union for Dscp {
     const EXPECTED: &'static str = "a DSCP from 0 to 63 or \"keep\"";
+    const MEANING: &'static str = "How the DSCP is made";
+    const NUMBERS: Option<(u64, u64)> = Some((0, 63));
+    const WORDS: &'static [&'static str] = &["keep"];
     type Object = DscpObject;
 
     fn from_number(number: u64) -> Option<Self> {
@@ -208,8 +230,9 @@ impl Union for Dscp {
     }
 
     fn from_object(object: DscpObject) -> Result<Self, &'static str> {
-        match (object.mode, object.value) {
-            (Some(DscpMode::Set), Some(value)) if value < 64 => Ok(Self::Set(value)),
+        let value = object.value.and_then(|value| u8::try_from(value.get()).ok());
+        match (object.mode, value) {
+            (Some(DscpMode::Set), Some(value)) => Ok(Self::Set(value)),
             (Some(DscpMode::Keep), None) => Ok(Self::Keep),
             _ => Err("{ mode: \"set\", value: 0 to 63 } or { mode: \"keep\" }"),
         }
@@ -250,8 +273,7 @@ pub struct OutputSourceObject {
     /// The source address.
     pub address: Option<String>,
     /// The UDP source port.
-    #[schemars(range(min = 1))]
-    pub port: Option<u16>,
+    pub port: Option<Bounded<1, 65535>>,
 }
 
 /// Where an output's source comes from.
@@ -269,6 +291,9 @@ pub enum OutputSourceMode {
 impl Union for OutputSource {
     const EXPECTED: &'static str =
         "\"interface\", \"keep\" or { address: \"10.0.0.9\", port: 4000 }";
+    const MEANING: &'static str = "Where the source comes from";
+    const NUMBERS: Option<(u64, u64)> = None;
+    const WORDS: &'static [&'static str] = &["interface", "keep"];
     type Object = OutputSourceObject;
 
     fn from_number(_: u64) -> Option<Self> {
@@ -284,7 +309,7 @@ impl Union for OutputSource {
     }
 
     fn from_object(object: OutputSourceObject) -> Result<Self, &'static str> {
-        match (object.mode, object.address, object.port) {
+        match (object.mode, object.address, object.port.map(Bounded::get)) {
             (Some(OutputSourceMode::Interface), None, None) => Ok(Self::Interface),
             (Some(OutputSourceMode::Keep), None, None) => Ok(Self::Keep),
             (Some(OutputSourceMode::Address) | None, Some(address), port) => {
@@ -323,8 +348,7 @@ pub struct VlanObject {
     /// Which VLANs: id or any.
     pub mode: Option<VlanMode>,
     /// The VLAN from 1 to 4094, where the mode is id.
-    #[schemars(range(min = 1, max = 4094))]
-    pub value: Option<u16>,
+    pub value: Option<Bounded<1, 4094>>,
 }
 
 /// Which VLANs a rule takes.
@@ -339,6 +363,9 @@ pub enum VlanMode {
 
 impl Union for Vlan {
     const EXPECTED: &'static str = "a VLAN from 1 to 4094 or \"any\"";
+    const MEANING: &'static str = "Which VLANs are taken";
+    const NUMBERS: Option<(u64, u64)> = Some((1, 4094));
+    const WORDS: &'static [&'static str] = &["any"];
     type Object = VlanObject;
 
     fn from_number(number: u64) -> Option<Self> {
@@ -351,7 +378,7 @@ impl Union for Vlan {
 
     fn from_object(object: VlanObject) -> Result<Self, &'static str> {
         match (object.mode, object.value) {
-            (Some(VlanMode::Id), Some(id)) if (1..=4094).contains(&id) => Ok(Self::Id(id)),
+            (Some(VlanMode::Id), Some(id)) => Ok(Self::Id(id.get())),
             (Some(VlanMode::Any), None) => Ok(Self::Any),
             _ => Err("{ mode: \"id\", value: 1 to 4094 } or { mode: \"any\" }"),
         }

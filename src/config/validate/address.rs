@@ -1,7 +1,18 @@
-//! Addresses as text, and which of them a rule can use.
+//! Addresses and prefixes as text, and which of them a rule can use.
 
 use super::super::diagnose::quoted;
+use crate::types::is_multicast;
+use ipnet::{IpNet, Ipv4Net};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// All multicast groups (RFC 5771 section 3).
+const MULTICAST: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(224, 0, 0, 0), 4);
+/// The groups that belong to their link (RFC 5771 section 4).
+pub(crate) const LINK_LOCAL: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(224, 0, 0, 0), 24);
+/// The addresses of a host to itself (RFC 1122 section 3.2.1.3).
+const LOOPBACK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
+const ZERO: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(0, 0, 0, 0), 8);
+const RESERVED: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(240, 0, 0, 0), 4);
 
 /// What an address is for; decides the example that a message gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,6 +21,8 @@ pub(crate) enum Use {
     Group,
     /// A unicast address.
     Host,
+    /// A prefix of unicast addresses.
+    Prefix,
 }
 
 impl Use {
@@ -17,46 +30,92 @@ impl Use {
         match self {
             Self::Group => "239.1.1.1",
             Self::Host => "10.0.0.9",
+            Self::Prefix => "10.20.0.0/16",
         }
     }
 }
 
-/// An address of either family. A prefix of full length is an address. The error says what would be
-/// right.
+/// How many hosts an address means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cast {
+    /// The members of a group.
+    Multicast,
+    /// All on the link: 255.255.255.255.
+    Broadcast,
+    /// One, or all of a subnet: which of them, only the interface knows.
+    Unicast,
+}
+
+impl Cast {
+    pub(crate) fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(Ipv4Addr::BROADCAST) => Self::Broadcast,
+            address if is_multicast(address) => Self::Multicast,
+            _ => Self::Unicast,
+        }
+    }
+}
+
+/// One address of either family. A prefix of full length is one. The error says what would be right.
 pub(crate) fn parse(text: &str, usage: Use) -> Result<IpAddr, String> {
-    let example = usage.example();
+    let net = parse_net(text, usage)?;
+    if net.prefix_len() == net.max_prefix_len() {
+        return Ok(net.addr());
+    }
+    Err(format!("{net} is a prefix; give one address, such as \"{}\"", usage.example()))
+}
+
+/// An address or a prefix of either family; an address is a prefix of full length. The error says
+/// what would be right.
+pub(crate) fn parse_net(text: &str, usage: Use) -> Result<IpNet, String> {
     if let Ok(address) = text.parse::<IpAddr>() {
-        return Ok(address);
+        return Ok(IpNet::from(address));
     }
     if let Some((address, length)) = text.split_once('/')
         && let Ok(address) = address.parse::<IpAddr>()
     {
         let full = if address.is_ipv4() { 32 } else { 128 };
-        return match length.parse::<u8>() {
-            Ok(length) if length == full => Ok(address),
-            Ok(length) if length < full => Err(format!(
-                "{text} is a prefix, and prefixes are not supported by this version yet; give one \
-                 address, such as \"{example}\""
-            )),
-            _ => Err(format!("{} is not a prefix: its length goes from 0 to {full}", quoted(text))),
+        let number = length.bytes().all(|b| b.is_ascii_digit()).then(|| length.parse::<u8>().ok());
+        let Some(net) = number.flatten().and_then(|length| IpNet::new(address, length).ok()) else {
+            return Err(format!(
+                "{} is not a prefix: its length goes from 0 to {full}",
+                quoted(text)
+            ));
         };
+        if net.trunc() != net {
+            return Err(format!(
+                "{net}: write {} for the prefix, or {address} for the one address",
+                net.trunc()
+            ));
+        }
+        return Ok(net);
     }
+    Err(what_is_it(text, usage.example()))
+}
+
+/// What is wrong with a text that is neither address nor prefix.
+fn what_is_it(text: &str, example: &str) -> String {
     let shown = quoted(text);
     if text.trim() != text {
-        return Err(format!("{shown} has white space around the address; remove it"));
+        return format!("{shown} has white space around the address; remove it");
     }
     if let Some((address, port)) = text.rsplit_once(':')
         && (address.parse::<Ipv4Addr>().is_ok() || bracketed(address).is_some())
     {
         let port = quoted(port);
-        return Err(format!(
+        return format!(
             "{shown} is an address and a port; give the address alone, and {port} as port"
-        ));
+        );
+    }
+    if let Some((first, _)) = text.split_once('-')
+        && first.trim().parse::<IpAddr>().is_ok()
+    {
+        return format!("{shown} is a range; write prefixes, such as \"239.1.1.0/24\"");
     }
     if looks_padded(text) {
-        return Err(format!("{shown} has numbers that begin with 0; write \"{example}\""));
+        return format!("{shown} has numbers that begin with 0; write \"{example}\"");
     }
-    Err(format!("{shown} is not an IP address such as \"{example}\" (names are not looked up)"))
+    format!("{shown} is not an IP address such as \"{example}\" (names are not looked up)")
 }
 
 /// The address in `[…]`.
@@ -69,44 +128,84 @@ fn looks_padded(text: &str) -> bool {
     parts.len() == 4 && parts.iter().all(|p| (1..=3).contains(&p.len()) && p.parse::<u8>().is_ok())
 }
 
-/// An address that can be forwarded.
-pub(crate) fn ipv4(address: IpAddr) -> Result<Ipv4Addr, String> {
-    match address {
-        IpAddr::V4(address) => Ok(address),
-        IpAddr::V6(address) => {
-            Err(format!("{address}: IPv6 is not forwarded yet; give an IPv4 address"))
+/// The address alone where the prefix holds no more.
+pub(crate) fn text_of(net: &IpNet) -> String {
+    if net.prefix_len() == net.max_prefix_len() { net.addr().to_string() } else { net.to_string() }
+}
+
+/// What can be forwarded.
+pub(crate) fn ipv4(net: IpNet) -> Result<Ipv4Net, String> {
+    match net {
+        IpNet::V4(net) => Ok(net),
+        IpNet::V6(_) => {
+            let shown = text_of(&net);
+            Err(format!("{shown}: IPv6 is not forwarded yet; give an IPv4 address"))
         }
     }
 }
 
-/// A group or unicast address that a rule can take or send to.
-pub(crate) fn check(address: Ipv4Addr) -> Result<(), String> {
-    if address.is_multicast() {
-        return check_group(address);
+/// Groups, the limited broadcast or a unicast address; which of them. 127.0.0.0/8 too.
+pub(crate) fn destination(net: Ipv4Net) -> Result<Cast, String> {
+    if net.prefix_len() == 32 && net.addr() == Ipv4Addr::BROADCAST {
+        return Ok(Cast::Broadcast);
     }
-    check_host(address)
-}
-
-/// A group that may be relayed.
-fn check_group(group: Ipv4Addr) -> Result<(), String> {
-    if matches!(group.octets(), [224, 0, 0, _]) {
+    if MULTICAST.contains(&net) {
+        return Ok(Cast::Multicast);
+    }
+    if net.contains(&MULTICAST) {
+        return Err(format!("{net} is more than the multicast groups; 224.0.0.0/4 is all of them"));
+    }
+    if !LOOPBACK.contains(&net) {
+        host_block(net)?;
+    }
+    if net.prefix_len() < 32 {
         return Err(format!(
-            "{group} is link-local (224.0.0.0/24) and relaying it is not supported by this version \
-             yet"
+            "{net} is a prefix of unicast addresses; give one address, or a prefix of groups \
+             (within 224.0.0.0/4)"
         ));
     }
-    Ok(())
+    Ok(Cast::Unicast)
 }
 
-/// A unicast address that a host can have.
-pub(crate) fn check_host(address: Ipv4Addr) -> Result<(), String> {
+/// The unicast address of a host on a network.
+pub(crate) fn host(net: Ipv4Net) -> Result<(), String> {
+    if MULTICAST.contains(&net) {
+        return Err(format!("{} is a multicast group; give the address of a host", net.addr()));
+    }
+    host_block(net)
+}
+
+/// The address of a sending host, or a prefix of such addresses.
+pub(crate) fn source(net: Ipv4Net) -> Result<(), String> {
+    if net.prefix_len() == 0 {
+        return Err(format!("{net} is every source; leave it out to take every source"));
+    }
+    if MULTICAST.contains(&net) {
+        let groups = if net.prefix_len() == 32 { "group" } else { "prefix" };
+        let shown = text_of(&IpNet::V4(net));
+        return Err(format!(
+            "{shown} is a multicast {groups}; a source is the address of the sending host"
+        ));
+    }
+    if net.prefix_len() == 32 && net.addr().is_unspecified() {
+        return Err("0.0.0.0 is no source; leave source out to take every source".to_owned());
+    }
+    host_block(net)
+}
+
+/// A unicast address that a host can have, or a prefix of such addresses.
+fn host_block(net: Ipv4Net) -> Result<(), String> {
     let right = "give a group (224.0.1.0 to 239.255.255.255) or the address of a host";
-    let is = match address.octets() {
-        [255, 255, 255, 255] => "the broadcast address",
-        [0, ..] => "not the address of a host (0.0.0.0/8)",
-        [127, ..] => "a loopback address (127.0.0.0/8), which no network carries",
-        [240..=255, ..] => "reserved (240.0.0.0/4)",
-        _ => return Ok(()),
+    let is = if net.prefix_len() == 32 && net.addr() == Ipv4Addr::BROADCAST {
+        "the broadcast address"
+    } else if ZERO.contains(&net) {
+        "not the address of a host (0.0.0.0/8)"
+    } else if LOOPBACK.contains(&net) {
+        "a loopback address (127.0.0.0/8), which no network carries"
+    } else if RESERVED.contains(&net) {
+        "reserved (240.0.0.0/4)"
+    } else {
+        return Ok(());
     };
-    Err(format!("{address} is {is}; {right}"))
+    Err(format!("{} is {is}; {right}", text_of(&IpNet::V4(net))))
 }

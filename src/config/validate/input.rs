@@ -2,161 +2,133 @@
 
 use super::super::diagnose::Findings;
 use super::super::path::Path;
-use super::super::v1::{InputSpec, Join, LinkLocal, PortRange, Protocol, SourceFilter};
-use super::address::{self, Use};
-use super::interface::interface;
-use super::{only_default, port_number, unsupported};
-use crate::types::{Input, Port};
-use std::net::IpAddr;
+use super::super::v1::{self, InputSpec};
+use super::address::{self, Cast};
+use super::group::{Groups, check_memberships, groups};
+use super::interface::interfaces;
+use super::port::{self, ports};
+use super::source::sources;
+use crate::types::{Input, Join, PortRange, Protocol, VlanFilter};
+
+/// How many ports a unicast input may have: each is a socket.
+const MAX_UNICAST_PORTS: u32 = 1024;
 
 /// Checks the input at `at`. None where something is wrong; then it was reported.
 pub(super) fn input(spec: &InputSpec, at: &Path, findings: &mut Findings) -> Option<Input> {
-    let InputSpec { protocol, join, link_local, vlan, .. } = spec;
-    only_default(*protocol, Protocol::Udp, "udp", "protocol", at, findings);
-    only_default(*join, Join::Always, "always", "join", at, findings);
-    only_default(*link_local, LinkLocal::Drop, "drop", "linkLocal", at, findings);
-    unsupported(vlan.is_some(), "vlan", at, findings);
-
-    let name = spec.interface.as_deref();
-    let interface =
-        interface(name, spec.interfaces.as_deref(), at, "write one rule for each", findings);
-    if interface == Some(None) {
+    if spec.join == Some(v1::Join::OnDemand) {
+        findings.report(
+            &at.key("join"),
+            "join: \"on-demand\" is not supported by this version yet; write \"always\" or \"never\"",
+        );
+    }
+    let interfaces =
+        interfaces(spec.interface.as_deref(), spec.interfaces.as_deref(), at, findings);
+    if interfaces.as_ref().is_some_and(Vec::is_empty) {
         findings.report(
             &at.key("interface"),
             "is missing: the interface that the datagrams arrive on, such as \"eth0\"",
         );
     }
-    let destination = group(spec, at, findings);
-    let port = port(spec, at, findings);
-    let source = source(spec, at, findings);
-    let (destination, port) = (destination?, port?);
-    if !destination.is_multicast() && port.is_none() {
+    let groups = groups(spec, at, findings);
+    let ports = ports(spec, at, findings);
+    let sources = sources(spec, at, findings);
+    let protocol = match spec.protocol {
+        None | Some(v1::Protocol::Udp) => Protocol::Udp,
+        Some(v1::Protocol::Any) => Protocol::Any,
+    };
+    let has_ports = ports.as_ref().is_some_and(|ports| !ports.is_empty());
+    let is_unicast = groups.as_ref().is_some_and(|groups| groups.cast == Cast::Unicast);
+    if protocol == Protocol::Any && has_ports && !is_unicast {
+        let key = if spec.port.is_some() { "port" } else { "ports" };
         findings.report(
-            &at.key("port"),
-            format!("is missing: {destination} is a unicast address, which needs a port"),
+            &at.key(key),
+            format!("protocol: \"any\" takes packets without ports too; remove {key} or protocol"),
         );
-        return None;
     }
-    Some(Input { interface: interface??, destination, port, source: source? })
-}
-
-fn group(spec: &InputSpec, at: &Path, findings: &mut Findings) -> Option<IpAddr> {
-    let short = at.key("group");
-    let long = at.key("groups");
-    let (text, at) = match (&spec.group, spec.groups.as_deref()) {
-        (Some(_), Some(_)) => {
-            findings.report(&long, "give group or groups, not both");
-            return None;
-        }
-        (Some(group), None) => (group, short),
-        (None, Some([only])) => (only, long.index(0)),
-        (None, Some([])) => {
-            findings.report(&long, "is empty; give one group, such as [\"239.1.1.1\"]");
-            return None;
-        }
-        (None, Some(several)) => {
-            let message = format!(
-                "{} groups are not supported by this version yet; write one rule for each",
-                several.len()
-            );
-            findings.report(&long, message);
-            return None;
-        }
-        (None, None) => {
-            findings.report(
-                &short,
-                "is missing: the multicast group (such as \"239.1.1.1\"), or an own unicast address",
-            );
-            return None;
-        }
-    };
-    let checked = address::parse(text, Use::Group)
-        .and_then(address::ipv4)
-        .and_then(|group| address::check(group).map(|()| IpAddr::V4(group)));
-    checked.map_err(|message| findings.report(&at, message)).ok()
-}
-
-fn port(spec: &InputSpec, at: &Path, findings: &mut Findings) -> Option<Option<Port>> {
-    let long = at.key("ports");
-    match (spec.port, spec.ports.as_deref()) {
-        (Some(_), Some(_)) => {
-            findings.report(&long, "give port or ports, not both");
-            None
-        }
-        (port, None) => port_number(port, &at.key("port"), findings),
-        (None, Some([])) => Some(None),
-        (None, Some([only])) => range(only, &long.index(0), findings).map(Some),
-        (None, Some(several)) => {
-            let message = format!(
-                "{} ranges of ports are not supported by this version yet; write one rule for each",
-                several.len()
-            );
-            findings.report(&long, message);
-            None
-        }
-    }
-}
-
-fn range(range: &PortRange, at: &Path, findings: &mut Findings) -> Option<Port> {
-    for (key, port) in [("start", range.start), ("end", range.end)] {
-        if port.is_none() {
-            findings.report(&at.key(key), "is missing: a whole number from 1 to 65535");
-        }
-    }
-    let start = port_number(range.start, &at.key("start"), findings)??;
-    let end = port_number(range.end, &at.key("end"), findings)??;
-    if start == end {
-        return Some(start);
-    }
-    let message = if start > end {
-        format!("starts at {start} and ends at {end}; a range ends where it starts or later")
-    } else {
-        "is a range of ports, which is not supported by this version yet; give one port, or none \
-         for every port"
-            .to_owned()
-    };
-    findings.report(at, message);
-    None
-}
-
-fn source(spec: &InputSpec, at: &Path, findings: &mut Findings) -> Option<Option<IpAddr>> {
-    let long = at.key("sources");
-    let (text, at) = match (&spec.source, &spec.sources) {
-        (Some(_), Some(_)) => {
-            findings.report(&long, "give source or sources, not both");
-            return None;
-        }
-        (None, None) => return Some(None),
-        (Some(source), None) => (source, at.key("source")),
-        (None, Some(SourceFilter { include, exclude })) => {
-            if !exclude.is_empty() {
-                unsupported(true, "exclude", &long, findings);
-                return None;
-            }
-            match include.as_slice() {
-                [] => return Some(None),
-                [only] => (only, long.key("include").index(0)),
-                several => {
-                    let message = format!(
-                        "{} sources are not supported by this version yet; write one rule for each",
-                        several.len()
-                    );
-                    findings.report(&long.key("include"), message);
-                    return None;
-                }
+    let groups = groups?;
+    match groups.cast {
+        Cast::Multicast => {
+            let joins = spec.join != Some(v1::Join::Never) && !findings.has(&at.key("join"));
+            if joins {
+                check_memberships(&groups, findings);
             }
         }
+        Cast::Broadcast | Cast::Unicast => not_multicast(spec, &groups, at, findings),
+    }
+    if is_unicast {
+        unicast(spec, &groups, ports.as_deref(), at, findings);
+    }
+    Some(Input {
+        interfaces: interfaces.filter(|list| !list.is_empty())?,
+        join: match spec.join {
+            // Nobody asks for what is no group.
+            _ if groups.cast != Cast::Multicast => Join::Never,
+            Some(v1::Join::Never) => Join::Never,
+            None | Some(v1::Join::Always | v1::Join::OnDemand) => Join::Always,
+        },
+        groups: groups.nets,
+        ports: ports?,
+        sources: sources?,
+        protocol,
+        link_local: spec.link_local == Some(v1::LinkLocal::Relay),
+        vlan: match spec.vlan {
+            None => VlanFilter::Untagged,
+            Some(v1::Vlan::Id(id)) => VlanFilter::Id(id),
+            Some(v1::Vlan::Any) => VlanFilter::Any,
+        },
+    })
+}
+
+/// Refuses what means something for groups only.
+fn not_multicast(spec: &InputSpec, groups: &Groups, at: &Path, findings: &mut Findings) {
+    let what = match groups.cast {
+        Cast::Broadcast => "broadcast",
+        Cast::Multicast | Cast::Unicast => "unicast",
     };
-    let checked = address::parse(text, Use::Host).and_then(address::ipv4).and_then(|source| {
-        if source.is_multicast() {
-            return Err(format!(
-                "{source} is a multicast group; a source is the address of the sending host"
-            ));
-        }
-        if source.is_unspecified() {
-            return Err("0.0.0.0 is no source; leave source out to take every source".to_owned());
-        }
-        address::check_host(source).map(|()| IpAddr::V4(source))
-    });
-    checked.map_err(|message| findings.report(&at, message)).ok().map(Some)
+    if spec.join == Some(v1::Join::Always) {
+        let message = format!("a {what} address cannot be joined; remove join");
+        findings.report(&at.key("join"), message);
+    }
+    if spec.link_local == Some(v1::LinkLocal::Relay) {
+        let message =
+            format!("linkLocal is about the groups of 224.0.0.0/24, not about {what}; remove it");
+        findings.report(&at.key("linkLocal"), message);
+    }
+}
+
+/// Refuses what a unicast input, which is a socket of this host, cannot do.
+fn unicast(
+    spec: &InputSpec,
+    groups: &Groups,
+    ports: Option<&[PortRange]>,
+    at: &Path,
+    findings: &mut Findings,
+) {
+    let shown = groups.nets.first().map(address::text_of).unwrap_or_default();
+    if spec.protocol == Some(v1::Protocol::Any) {
+        let message = format!(
+            "protocol: \"any\" goes with multicast or broadcast, and {shown} is unicast; remove it"
+        );
+        findings.report(&at.key("protocol"), message);
+    } else if ports.is_some_and(<[PortRange]>::is_empty) {
+        let message = format!("is missing: {shown} is a unicast address, which needs a port");
+        findings.report(&at.key("port"), message);
+    }
+    let wanted = ports.map_or(0, port::count);
+    if wanted > MAX_UNICAST_PORTS {
+        let message = format!(
+            "is {wanted} ports; {MAX_UNICAST_PORTS} is the most of a unicast input, which needs a \
+             socket for each"
+        );
+        findings.report(&at.key("ports"), message);
+    }
+    if spec.vlan.is_some() {
+        findings.report(
+            &at.key("vlan"),
+            format!(
+                "goes with multicast or broadcast: {shown} is unicast, and arrives on the VLAN's own \
+                 interface; remove vlan"
+            ),
+        );
+    }
 }

@@ -2,11 +2,17 @@
 //! and what this version does not do yet.
 
 pub(super) mod address;
+mod copy;
+mod destination;
+mod group;
+pub(super) mod identity;
 mod input;
 mod interface;
-mod output;
+pub(super) mod output;
+mod port;
 pub(super) mod rule;
 mod sections;
+mod source;
 
 use super::diagnose::{Findings, quoted};
 use super::path::Path;
@@ -56,7 +62,7 @@ pub(super) fn rules(specs: &[v1::RuleSpec], findings: &mut Findings) -> Vec<Rule
 }
 
 /// Refuses the member `key` of the object at `at` if it was given.
-fn unsupported(given: bool, key: &str, at: &Path, findings: &mut Findings) {
+fn unsupported(given: bool, key: &'static str, at: &Path, findings: &mut Findings) {
     if given {
         let message = format!("{key} is not supported by this version yet; remove it");
         findings.report(&at.key(key), message);
@@ -68,7 +74,7 @@ fn only_default<T: PartialEq>(
     value: Option<T>,
     default: T,
     spelled: &str,
-    key: &str,
+    key: &'static str,
     at: &Path,
     findings: &mut Findings,
 ) {

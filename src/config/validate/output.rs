@@ -1,100 +1,162 @@
-//! Where a rule's copies go.
+//! How a rule's copies are sent.
 
-use super::super::diagnose::{Findings, quoted};
+use super::super::diagnose::Findings;
 use super::super::path::Path;
-use super::super::v1::{OutputSource, OutputSpec, Ttl as TtlSpec, When};
-use super::address::{self, Use};
-use super::interface::interface;
+use super::super::v1::{self, OutputSpec, When};
+use super::address::{self, Cast, Use};
+use super::destination::{Goal, goal};
+use super::interface::interfaces;
 use super::{is_name, name_rule, only_default, port_number, unsupported};
-use crate::types::{Destination, Output, Ttl};
-use std::net::IpAddr;
+use crate::types::{
+    Dscp, Input, InterfaceSelector, MtuPolicy, Output, OutputSource, Protocol, Ttl,
+};
+use ipnet::IpNet;
 
-/// Checks the output at `at`. None where something is wrong; then it was reported.
+/// Checks the output at `at`; `input` is the rule's where that is sound. None where something is
+/// wrong; then it was reported.
 pub(super) fn output(
     spec: &OutputSpec,
-    input: Option<IpAddr>,
+    input: Option<&Input>,
     at: &Path,
     findings: &mut Findings,
 ) -> Option<Output> {
+    let before = findings.len();
     not_yet(spec, at, findings);
     if let Some(name) = spec.name.as_deref().filter(|name| !is_name(name)) {
         findings.report(&at.key("name"), name_rule(name));
     }
-    let name = spec.interface.as_deref();
-    let interface =
-        interface(name, spec.interfaces.as_deref(), at, "write one output for each", findings);
-    let destination = destination(spec, input, at, findings);
+    let interfaces =
+        interfaces(spec.interface.as_deref(), spec.interfaces.as_deref(), at, findings);
+    let goal = goal(spec, input, at, findings);
     let port = port_number(spec.port, &at.key("port"), findings);
-    let ttl = match spec.ttl {
-        None => Ttl::default(),
-        Some(TtlSpec::Set(value)) => Ttl::Set(value),
-        Some(TtlSpec::Decrement) => Ttl::Decrement,
-        Some(TtlSpec::Keep) => Ttl::Keep,
-    };
-    let destination = destination?;
-    let multicast = match destination {
-        Destination::Unchanged => true,
-        Destination::Address(address) => address.is_multicast(),
-    };
-    if multicast && interface == Some(None) {
-        findings.report(
-            &at.key("interface"),
-            "is missing: a multicast output needs the interface to send on, such as \"eth1\"",
-        );
+    let is_any = input.is_some_and(|input| input.protocol == Protocol::Any);
+    if is_any && spec.port.is_some() {
+        let message = "goes with UDP only, and the input takes protocol: \"any\"; remove port";
+        findings.report(&at.key("port"), message);
+    }
+    let source = source(spec, is_any, at, findings);
+    let (interfaces, goal, port) = (interfaces?, goal?, port?);
+    way(spec, &interfaces, goal, at, findings);
+    let source = source?;
+    if findings.len() > before {
         return None;
     }
-    Some(Output { name: spec.name.clone(), interface: interface?, destination, port: port?, ttl })
+    Some(Output {
+        name: spec.name.clone(),
+        interfaces,
+        local: spec.local == Some(true),
+        destination: goal.destination,
+        port,
+        ttl: ttl(spec, source),
+        dscp: match spec.dscp {
+            None | Some(v1::Dscp::Keep) => Dscp::Keep,
+            Some(v1::Dscp::Set(value)) => Dscp::Set(value),
+        },
+        source,
+        mtu_policy: match spec.mtu_policy {
+            None | Some(v1::MtuPolicy::Fragment) => MtuPolicy::Fragment,
+            Some(v1::MtuPolicy::Drop) => MtuPolicy::Drop,
+        },
+    })
 }
 
 /// Refuses what the schema has and this version has not.
 fn not_yet(spec: &OutputSpec, at: &Path, findings: &mut Findings) {
     only_default(spec.when, When::Always, "always", "when", at, findings);
-    let rewritten = spec.source.as_ref().is_some_and(|s| *s != OutputSource::Interface);
-    unsupported(rewritten, "source", at, findings);
     unsupported(spec.linger.is_some(), "linger", at, findings);
-    unsupported(spec.local == Some(true), "local", at, findings);
-    unsupported(spec.dscp.is_some(), "dscp", at, findings);
     unsupported(spec.rate_limit.is_some(), "rateLimit", at, findings);
     unsupported(spec.burst.is_some(), "burst", at, findings);
-    unsupported(spec.mtu_policy.is_some(), "mtuPolicy", at, findings);
 }
 
-fn destination(
+/// The TTL of an output that says none, by its source.
+pub(crate) fn default_ttl(source: OutputSource) -> Ttl {
+    match source {
+        OutputSource::Keep => Ttl::Decrement,
+        OutputSource::Interface | OutputSource::Address { .. } => Ttl::Relayed,
+    }
+}
+
+fn ttl(spec: &OutputSpec, source: OutputSource) -> Ttl {
+    match spec.ttl {
+        None => default_ttl(source),
+        Some(v1::Ttl::Set(value)) => Ttl::Set(value),
+        Some(v1::Ttl::Decrement) => Ttl::Decrement,
+        Some(v1::Ttl::Keep) => Ttl::Keep,
+    }
+}
+
+fn source(
     spec: &OutputSpec,
-    input: Option<IpAddr>,
+    is_any: bool,
     at: &Path,
     findings: &mut Findings,
-) -> Option<Destination> {
-    let (text, at, only_host) = match (&spec.group, &spec.address) {
-        (Some(_), Some(_)) => {
-            findings.report(&at.key("address"), "give group or address, not both");
-            return None;
-        }
-        (Some(group), None) => (group, at.key("group"), false),
-        (None, Some(address)) => (address, at.key("address"), true),
-        (None, None) => {
-            return match input {
-                Some(input) if !input.is_multicast() => {
-                    findings.report(
-                        &at.key("group"),
-                        "is missing: the input is a unicast address, so each output needs a group \
-                         or an address",
-                    );
-                    None
-                }
-                _ => Some(Destination::Unchanged),
-            };
-        }
+) -> Option<OutputSource> {
+    let (text, number) = match &spec.source {
+        None | Some(v1::OutputSource::Interface) => return Some(OutputSource::Interface),
+        Some(v1::OutputSource::Keep) => return Some(OutputSource::Keep),
+        Some(v1::OutputSource::Address { address, port }) => (address, *port),
     };
-    let usage = if only_host { Use::Host } else { Use::Group };
-    let checked = address::parse(text, usage).and_then(address::ipv4).and_then(|address| {
-        if only_host && address.is_multicast() {
-            return Err(format!(
-                "{address} is a multicast group (224.0.0.0/4); write group: {} instead",
-                quoted(text)
-            ));
-        }
-        address::check(address).map(|()| Destination::Address(IpAddr::V4(address)))
+    let at = at.key("source");
+    let host = address::parse(text, Use::Host).and_then(|address| {
+        let net = address::ipv4(IpNet::from(address))?;
+        address::host(net).map(|()| address)
     });
-    checked.map_err(|message| findings.report(&at, message)).ok()
+    let host = host.map_err(|message| findings.report(&at.key("address"), message)).ok();
+    let port = port_number(number, &at.key("port"), findings);
+    if is_any && number.is_some() {
+        let message = "goes with UDP only, and the input takes protocol: \"any\"; remove port";
+        findings.report(&at.key("port"), message);
+    }
+    Some(OutputSource::Address { address: host?, port: port? })
+}
+
+/// Checks that destination, interfaces, `local` and source go together.
+fn way(
+    spec: &OutputSpec,
+    interfaces: &[InterfaceSelector],
+    goal: Goal,
+    at: &Path,
+    findings: &mut Findings,
+) {
+    let keeps = spec.source == Some(v1::OutputSource::Keep);
+    if spec.local == Some(true) {
+        if !interfaces.is_empty() {
+            let key = if spec.interface.is_some() { "interface" } else { "interfaces" };
+            let message =
+                format!("local: true goes to applications on this host; remove {key} or local");
+            findings.report(&at.key(key), message);
+        }
+        if goal.cast == Cast::Broadcast {
+            let message = "255.255.255.255 needs an interface, and local: true has none; give a \
+                           group or an address of this host";
+            findings.report(&at.key("local"), message);
+        }
+        if keeps {
+            let message = "\"keep\" needs an interface, and local: true has none; remove source";
+            findings.report(&at.key("source"), message);
+        }
+        return;
+    }
+    if goal.cast == Cast::Unicast {
+        if keeps {
+            let message = "\"keep\" goes with a group or 255.255.255.255: a unicast output is sent \
+                           from an address of this host; write source: { address: \"10.0.0.9\" } \
+                           for another, or remove source";
+            findings.report(&at.key("source"), message);
+        }
+        return;
+    }
+    // Where `local` was unreadable, no interface may be right.
+    if interfaces.is_empty() && !findings.has(&at.key("local")) {
+        let message = match goal.cast {
+            Cast::Broadcast => {
+                "is missing: 255.255.255.255 needs the interface to send on, such as \"eth1\""
+            }
+            Cast::Multicast | Cast::Unicast => {
+                "is missing: a multicast output needs the interface to send on, such as \"eth1\" (or \
+                 local: true for applications on this host)"
+            }
+        };
+        findings.report(&at.key("interface"), message);
+    }
 }

@@ -2,12 +2,12 @@
 
 use super::super::diagnose::{Findings, quoted};
 use super::super::path::Path;
-use super::super::v1::RuleSpec;
-use super::{input::input, is_name, name_rule, output::output, unsupported};
-use crate::types::{Destination, IfName, Input, Origin, Output, Port, Rule, RuleId};
+use super::super::v1::{Health, RuleSpec};
+use super::copy::{Copy, loops};
+use super::identity::derived_id;
+use super::{input::input, is_name, name_rule, output::output};
+use crate::types::{Input, Origin, Output, Rule, RuleId};
 use std::collections::HashMap;
-use std::fmt::Write as _;
-use std::net::IpAddr;
 
 /// The priority of a rule that says none.
 pub(crate) const DEFAULT_PRIORITY: u16 = 500;
@@ -22,7 +22,10 @@ pub(crate) fn rule(
     findings: &mut Findings,
 ) -> Option<Rule> {
     let before = findings.len();
-    unsupported(spec.health.is_some(), "health", at, findings);
+    if let Some(Health::Rtp | Health::Ts | Health::Seq) = spec.health {
+        let message = "health other than \"auto\" and \"off\" is not supported by this version yet; remove it";
+        findings.report(&at.key("health"), message);
+    }
     let id = spec.id.as_ref().map(|id| {
         let parsed = id.parse::<RuleId>().ok();
         if parsed.is_none() {
@@ -52,7 +55,9 @@ pub(crate) fn rule(
             None
         }
     };
-    let outputs = outputs(spec, input.as_ref(), &at.key("outputs"), findings);
+    // Of an input that was not read as it was written, nothing follows for the outputs.
+    let sound = input.as_ref().filter(|_| !findings.has(&at.key("input")));
+    let outputs = outputs(spec, sound, &at.key("outputs"), findings);
     let (input, outputs) = (input?, outputs?);
     if findings.len() > before {
         return None;
@@ -100,82 +105,18 @@ fn outputs(
             );
             findings.report(&at.key("name"), message);
         }
-        let destination = input.map(|input| input.destination);
-        let Some(output) = output(spec, destination, &at, findings) else { continue };
+        let Some(output) = output(spec, input, &at, findings) else { continue };
         if let Some(input) = input {
-            let copy = Copy::new(&output, input);
-            if copy.loops(input) {
+            if loops(&output, input) {
                 findings.report(
                     &at,
                     "output equals input: it would loop; change its interface, group or port",
                 );
-            } else if let Some(first) = copies.insert(copy, index) {
+            } else if let Some(first) = copies.insert(Copy::new(&output, input), index) {
                 findings.report(&at, format!("is the same copy as outputs[{first}]; remove one"));
             }
         }
         outputs.push(output);
     }
     (outputs.len() == spec.outputs.len()).then_some(outputs)
-}
-
-/// What makes two copies the same: how they are rewritten otherwise does not matter.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Copy {
-    interface: Option<IfName>,
-    destination: IpAddr,
-    port: Option<Port>,
-}
-
-impl Copy {
-    fn new(output: &Output, input: &Input) -> Self {
-        let destination = match output.destination {
-            Destination::Unchanged => input.destination,
-            Destination::Address(address) => address,
-        };
-        Self { interface: output.interface.clone(), destination, port: output.port.or(input.port) }
-    }
-
-    /// True where the rule would take the copy in again. A unicast input is an address of this host:
-    /// whatever is sent to it comes back over the loopback interface.
-    fn loops(&self, input: &Input) -> bool {
-        let same_port = input.port.is_none() || self.port == input.port;
-        let same_interface = self.interface.as_ref() == Some(&input.interface);
-        self.destination == input.destination
-            && same_port
-            && (same_interface || !input.destination.is_multicast())
-    }
-}
-
-/// The id of a rule that was given none: from its name, or from what it does.
-pub(crate) fn derived_id(
-    origin: Origin,
-    name: Option<&str>,
-    input: &Input,
-    outputs: &[Output],
-) -> RuleId {
-    if let Some(name) = name {
-        return RuleId::derived(&format!("{origin}/{name}"));
-    }
-    let mut lines: Vec<String> = outputs.iter().map(canonical_output).collect();
-    lines.sort_unstable();
-    let mut seed = format!("{origin}\n{} {}", input.interface, input.destination);
-    let port = input.port.map_or(0, Port::get);
-    let _ = write!(seed, " {port}");
-    if let Some(source) = input.source {
-        let _ = write!(seed, " {source}");
-    }
-    for line in lines {
-        let _ = write!(seed, "\n{line}");
-    }
-    RuleId::derived(&seed)
-}
-
-fn canonical_output(output: &Output) -> String {
-    let interface = output.interface.as_ref().map_or("", IfName::as_str);
-    let destination = match output.destination {
-        Destination::Unchanged => "unchanged".to_owned(),
-        Destination::Address(address) => address.to_string(),
-    };
-    let port = output.port.map_or(0, Port::get);
-    format!("{destination} {port} {interface} {}", output.ttl)
 }

@@ -56,7 +56,7 @@ fn dataplane(spec: &DataplaneSpec, findings: &mut Findings) -> Dataplane {
         &at,
         findings,
     );
-    let mut within = |key: &str, value: u32, least: u32, most: u32| {
+    let mut within = |key: &'static str, value: u32, least: u32, most: u32| {
         if !(least..=most).contains(&value) {
             let message = format!("must be a whole number from {least} to {most}, not {value}");
             findings.report(&at.key(key), message);

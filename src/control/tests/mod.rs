@@ -1,9 +1,11 @@
 //! The core on virtual time: what goes in, what comes out, in which order.
 
 mod contradictions;
+mod dry_runs;
 mod egress;
 mod failures;
 mod loops;
+mod notices;
 mod outputs;
 mod ownership;
 mod pending;
@@ -26,6 +28,8 @@ use std::net::IpAddr;
 struct Core {
     router: Router,
     now: Time,
+    /// What it has said.
+    said: Vec<Notice>,
 }
 
 impl Core {
@@ -35,7 +39,8 @@ impl Core {
     }
 
     fn with_workers(workers: u32) -> Self {
-        let mut core = Self { router: Router::new(Time(0), workers, 1), now: Time(0) };
+        let router = Router::new(Time(0), workers, 1);
+        let mut core = Self { router, now: Time(0), said: Vec::new() };
         for worker in 0..workers {
             core.tell(ready(worker));
         }
@@ -57,7 +62,14 @@ impl Core {
 
     fn settle(&mut self) -> Vec<Output> {
         self.router.settle(self.now);
-        std::iter::from_fn(|| self.router.poll_output()).collect()
+        let outputs: Vec<Output> = std::iter::from_fn(|| self.router.poll_output()).collect();
+        let is_notice = |output: &Output| matches!(output, Output::Notice(_));
+        let (notices, outputs): (Vec<_>, Vec<_>) = outputs.into_iter().partition(is_notice);
+        self.said.extend(notices.into_iter().filter_map(|output| match output {
+            Output::Notice(notice) => Some(notice),
+            _ => None,
+        }));
+        outputs
     }
 
     /// One event and what is asked for because of it, in short words.
@@ -119,6 +131,7 @@ fn short(output: &Output) -> String {
             format!("join {}", text.collect::<Vec<_>>().join(" "))
         }
         Output::InterfaceGone(index) => format!("gone {index}"),
+        Output::Notice(notice) => format!("{notice:?}"),
     }
 }
 

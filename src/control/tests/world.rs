@@ -164,6 +164,7 @@ impl World {
         let mut published = false;
         for output in self.core.settle() {
             match output {
+                Output::Notice(_) => {}
                 Output::Publish { fib, reset_rules, .. } => {
                     assert!(!opened, "a table after a port");
                     assert!(fib.generation() > self.fib.generation());

@@ -4,8 +4,9 @@
 //!
 //! 1. Every pointer in a submission points into memory that [`UringBackend`] owns: the buffer
 //!    pool, the send slots, or a port's boxed `msghdr`.
-//! 2. A send slot belongs to the kernel from its submission to its completion; a receive buffer
-//!    from `BufferPool::give` to the completion that names it.
+//! 2. A send slot, with the header bytes in it, belongs to the kernel from its submission to its
+//!    completion; a receive buffer from `BufferPool::give` to the completion that names it. A spare
+//!    buffer is never given.
 //! 3. Drop cancels and reaps until nothing is in flight; where that fails, the memory is leaked
 //!    and never freed.
 //! 4. Descriptors are closed only after the last completion of what uses them.
@@ -22,7 +23,8 @@ mod slots;
 mod token;
 
 use super::backend::{
-    BUFFER_LEN, Backend, Frame, PortEvent, PortHandle, SENDS, SendRequest, SendResult,
+    BUFFER_LEN, Backend, Frame, Header, PortEvent, PortHandle, SENDS, SPARES, SendRequest,
+    SendResult,
 };
 use super::link::Ingress;
 use crate::sys::packet;
@@ -92,7 +94,7 @@ impl UringBackend {
         let completions = COMPLETIONS + u32::try_from(buffers).map_err(io::Error::other)?;
         let ring = build_ring(completions)?;
         probe::multishot_recvmsg()?;
-        let mut pool = BufferPool::new(buffers, BUFFER_LEN)?;
+        let mut pool = BufferPool::new(buffers, SPARES, BUFFER_LEN)?;
         // SAFETY: the pool's entries stay mapped until the ring is gone (invariant 3).
         unsafe { pool.register(&ring, GROUP)? };
         pool.give_all();
@@ -363,18 +365,30 @@ impl Backend for UringBackend {
         u16::try_from(buffer).map_or(&[], |buffer| self.pool.bytes(buffer))
     }
 
-    fn send(&mut self, request: &SendRequest) -> bool {
+    fn first_spare(&self) -> u32 {
+        self.pool.first_spare()
+    }
+
+    fn spare(&mut self, spare: u32) -> &mut [u8] {
+        self.pool.spare(spare)
+    }
+
+    fn copy_to_spare(&mut self, from: (u32, u32, u32), spare: u32, at: u32) -> bool {
+        self.pool.copy_to_spare(from, spare, at)
+    }
+
+    fn send(&mut self, request: &SendRequest, header: &Header) -> bool {
         let buffer = u16::try_from(request.buffer).unwrap_or(u16::MAX);
         let (start, len) = (request.start as usize, request.len as usize);
         let Some(payload) = self.pool.bytes(buffer).get(start..start + len) else {
             return false;
         };
-        let Some((index, generation, header)) = self.slots.fill(request, payload) else {
+        let Some((index, generation, message)) = self.slots.fill(request, header, payload) else {
             return false;
         };
         // MSG_DONTWAIT: the send is done or refused at submission, in submission order, and never
         // handed to another thread; so datagrams of a flow keep their order.
-        let send = opcode::SendMsg::new(types::Fd(request.socket), header)
+        let send = opcode::SendMsg::new(types::Fd(request.socket), message)
             .flags(libc::MSG_DONTWAIT as u32)
             .build()
             .user_data(Token::new(Kind::Send, generation, index).encode());

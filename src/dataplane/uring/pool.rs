@@ -52,19 +52,20 @@ pub(super) struct BufferPool {
 }
 
 impl BufferPool {
-    /// Maps `count` (a power of two up to 32,768) buffers; the pages are touched as they are used.
-    pub(super) fn new(count: usize, buffer_len: usize) -> io::Result<Self> {
+    /// Maps `count` (a power of two up to 32,768) buffers, and after them `spares` that are never
+    /// given; the pages are touched as they are used.
+    pub(super) fn new(count: usize, spares: usize, buffer_len: usize) -> io::Result<Self> {
         let small = u16::try_from(count).map_err(io::Error::other)?;
         if !small.is_power_of_two() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a power of two"));
         }
         Ok(Self {
             entries: Mapping::new(count * size_of::<BufRingEntry>())?,
-            memory: Mapping::new(count * buffer_len)?,
+            memory: Mapping::new((count + spares) * buffer_len)?,
             count: small,
             buffer_len,
             tail: 0,
-            ours: vec![true; count],
+            ours: vec![true; count + spares],
         })
     }
 
@@ -102,10 +103,49 @@ impl BufferPool {
         }
     }
 
+    /// The number of the first buffer that is never given.
+    pub(super) fn first_spare(&self) -> u32 {
+        u32::from(self.count)
+    }
+
+    /// The bytes of a buffer that is never given; empty where the number is of no such buffer.
+    pub(super) fn spare(&mut self, spare: u32) -> &mut [u8] {
+        if spare < self.first_spare() || spare as usize >= self.ours.len() {
+            return &mut [];
+        }
+        // SAFETY: the buffer lies in the mapping, which is initialised, the kernel never writes to
+        // it, and the borrow of `self` keeps every other reference to it away. A send that is under
+        // way may read it: what it sends then is the caller's affair.
+        unsafe {
+            let start = self.memory.start.as_ptr().cast::<u8>();
+            std::slice::from_raw_parts_mut(
+                start.add(spare as usize * self.buffer_len),
+                self.buffer_len,
+            )
+        }
+    }
+
+    /// Copies `len` bytes at `start` of a buffer of ours to `at` of one that is never given. False
+    /// where either does not have so many, or they are the same.
+    pub(super) fn copy_to_spare(&mut self, from: (u32, u32, u32), spare: u32, at: u32) -> bool {
+        let (buffer, start, len) = from;
+        let (start, at, len) = (start as usize, at as usize, len as usize);
+        let buffer = u16::try_from(buffer).unwrap_or(u16::MAX);
+        if u32::from(buffer) == spare || self.bytes(buffer).len() < start + len {
+            return false;
+        }
+        let from = self.bytes(buffer)[start..].as_ptr();
+        let Some(to) = self.spare(spare).get_mut(at..at + len) else { return false };
+        // SAFETY: both are `len` bytes long, in different buffers of the mapping, and `from` is of
+        // a buffer of ours, to which nobody writes (invariant 2).
+        unsafe { std::ptr::copy_nonoverlapping(from, to.as_mut_ptr(), len) };
+        true
+    }
+
     /// Gives a buffer of ours to the kernel; it sees it after [`Self::publish`].
     pub(super) fn give(&mut self, buffer: u16) {
         match self.ours.get_mut(usize::from(buffer)) {
-            Some(ours) if *ours => *ours = false,
+            Some(ours) if *ours && buffer < self.count => *ours = false,
             _ => return,
         }
         let mask = self.count - 1;
@@ -148,8 +188,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_spare_buffer_is_never_given() {
+        let mut pool = BufferPool::new(4, 2, 128).expect("maps");
+        pool.give_all();
+        pool.give(4);
+        pool.give(5);
+        assert_eq!((pool.tail, pool.first_spare()), (4, 4));
+        pool.spare(4).fill(7);
+        pool.spare(5)[3..7].copy_from_slice(b"abcd");
+        assert!(pool.copy_to_spare((5, 3, 4), 4, 124));
+        assert_eq!(pool.bytes(4)[..124], [7; 124]);
+        assert_eq!(&pool.bytes(4)[124..], b"abcd");
+        for (from, spare, at) in
+            [((5, 0, 5), 4, 124), ((5, 125, 4), 4, 0), ((1, 0, 1), 4, 0), ((5, 0, 1), 1, 0)]
+        {
+            assert!(!pool.copy_to_spare(from, spare, at), "{from:?} {spare} {at}");
+        }
+        assert!(pool.spare(3).is_empty() && pool.spare(6).is_empty());
+    }
+
+    #[test]
     fn a_buffer_of_the_kernel_has_no_bytes() {
-        let mut pool = BufferPool::new(4, 128).expect("maps");
+        let mut pool = BufferPool::new(4, 0, 128).expect("maps");
         assert_eq!(pool.bytes(1).len(), 128);
         pool.give_all();
         for buffer in 0..5 {

@@ -15,7 +15,7 @@ pub(super) fn multishot_recvmsg() -> io::Result<()> {
     let (near, far) = UnixDatagram::pair()?;
     far.send(b"?")?;
     let mut ring = IoUring::new(4)?;
-    let mut pool = BufferPool::new(2, 256)?;
+    let mut pool = BufferPool::new(2, 0, 256)?;
     // SAFETY: the receive is cancelled and reaped below, before `pool` goes.
     unsafe { pool.register(&ring, 0) }?;
     pool.give_all();

@@ -1,18 +1,22 @@
 //! The memory of sends that are in the kernel's hands.
 
 use super::token::Token;
-use crate::dataplane::ancillary::{self, SEND_LEN};
-use crate::dataplane::backend::SendRequest;
+use crate::dataplane::ancillary::{self, RAW_LEN, SEND_LEN};
+use crate::dataplane::backend::{HEADER_LEN, Header, SendRequest, SendTo};
+use crate::sys::address::Address;
+use std::net::SocketAddrV4;
 
 /// Control data, aligned as cmsg(3) wants it.
 #[repr(C, align(8))]
 struct Control([u8; SEND_LEN]);
 
-/// One sendmsg: header, address, vector and control data, which point to each other.
+/// One sendmsg: header, address, vectors, the bytes before the payload and control data, which
+/// point to each other.
 struct Slot {
     header: libc::msghdr,
-    vector: libc::iovec,
-    address: libc::sockaddr_in,
+    vectors: [libc::iovec; 2],
+    address: Address,
+    before: [u8; HEADER_LEN],
     control: Control,
     generation: u32,
     tag: u32,
@@ -28,11 +32,11 @@ pub(super) struct SendSlots {
 impl SendSlots {
     pub(super) fn new(count: usize) -> Self {
         let empty = || Slot {
-            // SAFETY: plain C structs, for which all zeros is a valid value.
+            // SAFETY: a plain C struct, for which all zeros is a valid value.
             header: unsafe { std::mem::zeroed() },
-            vector: libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 },
-            // SAFETY: as above.
-            address: unsafe { std::mem::zeroed() },
+            vectors: [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; 2],
+            address: Address::empty(),
+            before: [0; HEADER_LEN],
             control: Control([0; SEND_LEN]),
             generation: 0,
             tag: 0,
@@ -49,30 +53,46 @@ impl SendSlots {
         self.slots.len() - self.free.len()
     }
 
-    /// Prepares a slot: its place, generation and header. None where all are busy. `payload` must
-    /// stay valid until the completion (invariant 2: the caller recycles buffers after the flush).
+    /// Prepares a slot: its place, generation and header. None where all are busy. What stands
+    /// before the payload is copied into the slot and stays there until the completion; `payload`
+    /// must stay valid until then (invariant 2: the caller recycles buffers after the flush).
     pub(super) fn fill(
         &mut self,
         request: &SendRequest,
+        before: &Header,
         payload: &[u8],
     ) -> Option<(u32, u32, *const libc::msghdr)> {
         let index = self.free.pop()?;
         let slot = &mut self.slots[index as usize];
         slot.busy = true;
         slot.tag = request.tag;
-        slot.address.sin_family = libc::AF_INET as libc::sa_family_t;
-        slot.address.sin_port = request.to.port().to_be();
-        slot.address.sin_addr.s_addr = u32::from_ne_bytes(request.to.ip().octets());
-        ancillary::write(&request.options, &mut slot.control.0);
+        let (address, control_len) = match request.to {
+            SendTo::Udp { to, options } => {
+                ancillary::write(&options, &mut slot.control.0);
+                (Address::v4(to), SEND_LEN)
+            }
+            SendTo::Link { oif } => (Address::link(oif), 0),
+            SendTo::Raw { to, oif } => {
+                ancillary::write_interface(oif, &mut slot.control.0);
+                (Address::v4(SocketAddrV4::new(to, 0)), RAW_LEN)
+            }
+        };
+        slot.address = address.0;
+        let before = before.bytes();
+        slot.before[..before.len()].copy_from_slice(before);
+        slot.vectors[0].iov_base = slot.before.as_mut_ptr().cast();
+        slot.vectors[0].iov_len = before.len();
         // sendmsg only reads; iovec has no const form.
-        slot.vector.iov_base = payload.as_ptr().cast_mut().cast();
-        slot.vector.iov_len = payload.len();
+        slot.vectors[1].iov_base = payload.as_ptr().cast_mut().cast();
+        slot.vectors[1].iov_len = payload.len();
+        // Most sends have nothing before their payload: one vector less for the kernel to read.
+        let first = usize::from(before.is_empty());
         slot.header.msg_name = (&raw mut slot.address).cast();
-        slot.header.msg_namelen = size_of::<libc::sockaddr_in>() as libc::socklen_t;
-        slot.header.msg_iov = &raw mut slot.vector;
-        slot.header.msg_iovlen = 1;
+        slot.header.msg_namelen = address.1;
+        slot.header.msg_iov = slot.vectors[first..].as_mut_ptr();
+        slot.header.msg_iovlen = 2 - first;
         slot.header.msg_control = slot.control.0.as_mut_ptr().cast();
-        slot.header.msg_controllen = SEND_LEN;
+        slot.header.msg_controllen = control_len;
         Some((index, slot.generation, &raw const slot.header))
     }
 
@@ -94,13 +114,15 @@ mod tests {
     use super::*;
     use crate::dataplane::ancillary::SendOptions;
     use proptest::prelude::*;
-    use std::net::{Ipv4Addr, SocketAddrV4};
+    use std::net::Ipv4Addr;
 
     fn request(tag: u32) -> SendRequest {
         SendRequest {
             socket: -1,
-            to: SocketAddrV4::new(Ipv4Addr::new(239, 1, 1, 1), 5000),
-            options: SendOptions { oif: 1, source: Ipv4Addr::UNSPECIFIED, ttl: 16, tos: 0 },
+            to: SendTo::Udp {
+                to: SocketAddrV4::new(Ipv4Addr::new(239, 1, 1, 1), 5000),
+                options: SendOptions { oif: 1, source: Ipv4Addr::UNSPECIFIED, ttl: 16, tos: 0 },
+            },
             buffer: 0,
             start: 0,
             len: 4,
@@ -119,7 +141,7 @@ mod tests {
             for (n, (fill, choice)) in steps.into_iter().enumerate() {
                 let tag = n as u32;
                 if fill {
-                    match slots.fill(&request(tag), b"data") {
+                    match slots.fill(&request(tag), &Header::EMPTY, b"data") {
                         Some((index, generation, _)) => {
                             prop_assert!(model.len() < COUNT);
                             prop_assert!(model.iter().all(|&(other, _, _)| other != index));

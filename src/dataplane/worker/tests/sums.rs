@@ -54,6 +54,8 @@ proptest! {
             to(4, Ttl::Keep),
             to(5, Ttl::Decrement),
             unicast(),
+            packets::link(),
+            packets::raw(),
             Action::Drop(DropReason::NoCarrier),
         ];
         let rules = [
@@ -83,7 +85,10 @@ proptest! {
             let decoded: Vec<Datagram> = mine
                 .iter()
                 .filter_map(|(_, about, bytes)| match about {
-                    About::Packet(meta) => decode::decode(bytes, meta).ok(),
+                    About::Packet(meta) => match decode::decode(bytes, meta) {
+                        Ok(Packet::Whole(datagram)) => Some(datagram),
+                        _ => None,
+                    },
                     About::Udp { .. } => None,
                 })
                 .collect();
@@ -92,7 +97,9 @@ proptest! {
                 drops.map(|(_, n)| n).sum::<u64>()
             };
             prop_assert_eq!(port.frames, mine.len() as u64);
-            prop_assert_eq!(port.frames, decoded.len() as u64 + dropped(DropStage::Frame));
+            prop_assert_eq!(port.whole, decoded.len() as u64);
+            let sum = port.whole + port.joined + port.held;
+            prop_assert_eq!(port.frames, sum + dropped(DropStage::Frame));
             prop_assert_eq!(port.datagrams, decoded.iter().map(Datagram::count).sum::<u64>());
             prop_assert_eq!(port.datagrams, port.matched + dropped(DropStage::Lookup));
             prop_assert_eq!(dropped(DropStage::Output), 0);
@@ -100,9 +107,9 @@ proptest! {
         }
         let slots = &outcome.report.slots;
         prop_assert_eq!(slots.rules.iter().map(|rule| rule.datagrams).sum::<u64>(), all_matched);
-        // Outputs 0 to 3 belong to the first rule, 4 to the second, 5 to 8 to the third.
+        // Outputs 0 to 5 belong to the first rule, 6 to the second, 7 to 12 to the third.
         for (n, output) in slots.outputs.iter().enumerate() {
-            let owner = if n < 4 { 0 } else if n < 5 { 1 } else { 2 };
+            let owner = if n < 6 { 0 } else if n < 7 { 1 } else { 2 };
             prop_assert_eq!(output.wanted, slots.rules[owner].datagrams);
             let drops: u64 = output.drops.iter().map(|(_, n)| n).sum();
             prop_assert_eq!(output.wanted, output.sent + drops);
@@ -110,8 +117,10 @@ proptest! {
             prop_assert!(stages);
         }
         let sum = |of: fn(&OutputCounters) -> u64| slots.outputs.iter().map(of).sum::<u64>();
-        prop_assert_eq!(sum(|output| output.sent), outcome.log.sent.len() as u64);
-        let bytes: usize = outcome.log.sent.iter().map(|seen| seen.payload.len()).sum();
+        prop_assert_eq!(sum(|output| output.sent), (outcome.log.sent.len() + outcome.log.packets.len()) as u64);
+        let by_sockets = outcome.log.sent.iter().map(|seen| seen.payload.len());
+        let by_headers = outcome.log.packets.iter().map(|(to, bytes)| packets::payload(to, bytes));
+        let bytes: usize = by_sockets.chain(by_headers).sum();
         prop_assert_eq!(sum(|output| output.bytes), bytes as u64);
         prop_assert_eq!(outcome.log.recycled, shots.len());
     }

@@ -1,18 +1,27 @@
 //! A worker on a backend of memory: what it sends, and that every frame and copy is counted once.
 
 mod forwarding;
+mod fragments;
+mod packets;
 mod refusals;
 mod sums;
 
 use super::*;
-use crate::dataplane::decode::{DATA_VALID, FrameMeta, GSO_UDP_L4};
+use crate::dataplane::ancillary::SendOptions;
+use crate::dataplane::backend::{About, Frame, Header, SPARES, SendRequest, SendTo};
+use crate::dataplane::decode::{
+    self, DATA_VALID, Datagram, FrameMeta, GSO_UDP_L4, NEEDS_CSUM, Packet,
+};
 use crate::fib::counters::OutputCounters;
-use crate::fib::{ANY_PORT, ANY_SOURCE, Builder, CopyOut, Resolved, RuleSlot};
-use crate::types::{DropStage, LinkLayer};
+use crate::fib::{Action, Builder, CopyOut, Egress, OutputSlot, Resolved, RuleSlot, Send, Target};
+use crate::types::{
+    DropStage, Dscp, LinkLayer, MtuPolicy, Protocol, SourceFilter, Ttl, VlanFilter,
+};
 use etherparse::PacketBuilder;
 use proptest::prelude::*;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::mpsc::{Sender, channel};
@@ -24,6 +33,19 @@ struct Turn {
     events: Vec<PortEvent>,
     /// Found when the batch is done.
     commands: Vec<ToWorker>,
+    /// What the clock shows from now on, in seconds.
+    at: Option<u64>,
+}
+
+thread_local! {
+    /// What the clock shows, and how often it was asked.
+    static CLOCK: Cell<(Time, u64)> = const { Cell::new((Time(0), 0)) };
+}
+
+fn now() -> Time {
+    let (time, reads) = CLOCK.get();
+    CLOCK.set((time, reads + 1));
+    time
 }
 
 /// What the kernel answers.
@@ -49,6 +71,8 @@ struct Seen {
 #[derive(Default)]
 struct Log {
     sent: Vec<Seen>,
+    /// What was sent with headers of ours.
+    packets: Vec<(SendTo, Vec<u8>)>,
     flushes: Vec<usize>,
     recycled: usize,
     closed: Vec<PortHandle>,
@@ -58,7 +82,8 @@ struct Fake<A> {
     turns: VecDeque<Turn>,
     commands: Sender<ToWorker>,
     buffers: Vec<Vec<u8>>,
-    queued: Vec<(SendRequest, Answer)>,
+    spares: Vec<Vec<u8>>,
+    queued: Vec<(SendRequest, Header, Answer)>,
     answer: A,
     ports: u32,
     log: Rc<RefCell<Log>>,
@@ -88,6 +113,9 @@ impl<A: FnMut(&SendRequest) -> Answer> Backend for Fake<A> {
             commands: vec![ToWorker::Collect(77), ToWorker::Stop],
             ..Turn::default()
         });
+        if let Some(seconds) = turn.at {
+            CLOCK.set((Time(seconds * 1_000_000_000), CLOCK.get().1));
+        }
         for (port, about, bytes) in turn.frames {
             let buffer = u32::try_from(self.buffers.len()).expect("few");
             let len = u32::try_from(bytes.len()).expect("short");
@@ -104,37 +132,64 @@ impl<A: FnMut(&SendRequest) -> Answer> Backend for Fake<A> {
     }
 
     fn buffer(&self, buffer: u32) -> &[u8] {
-        &self.buffers[buffer as usize]
+        match buffer.checked_sub(FIRST_SPARE) {
+            Some(spare) => &self.spares[spare as usize],
+            None => &self.buffers[buffer as usize],
+        }
     }
 
-    fn send(&mut self, request: &SendRequest) -> bool {
+    fn first_spare(&self) -> u32 {
+        FIRST_SPARE
+    }
+
+    fn spare(&mut self, spare: u32) -> &mut [u8] {
+        assert!(!self.queued.iter().any(|(request, ..)| request.buffer == spare), "in use");
+        &mut self.spares[(spare - FIRST_SPARE) as usize]
+    }
+
+    fn copy_to_spare(&mut self, from: (u32, u32, u32), spare: u32, at: u32) -> bool {
+        let (buffer, start, len) = (from.0 as usize, from.1 as usize, from.2 as usize);
+        let bytes = self.buffers[buffer][start..start + len].to_vec();
+        self.spare(spare)[at as usize..at as usize + len].copy_from_slice(&bytes);
+        true
+    }
+
+    fn send(&mut self, request: &SendRequest, header: &Header) -> bool {
         assert!(self.queued.len() < SENDS, "more than the backend takes");
         let answer = (self.answer)(request);
         if matches!(answer, Answer::Unqueued) {
             return false;
         }
-        self.queued.push((*request, answer));
+        self.queued.push((*request, *header, answer));
         true
     }
 
     fn flush(&mut self, results: &mut Vec<SendResult>) -> io::Result<()> {
         let mut log = self.log.borrow_mut();
         log.flushes.push(self.queued.len());
-        for (request, answer) in &self.queued {
+        for (request, header, answer) in &self.queued {
             let (start, len) = (request.start as usize, request.len as usize);
             let result = match answer {
                 Answer::Errno(errno) => Err(*errno),
                 _ => Ok(request.len),
             };
             if result.is_ok() {
-                log.sent.push(Seen {
-                    to: request.to,
-                    oif: request.options.oif,
-                    source: request.options.source,
-                    ttl: request.options.ttl,
-                    tos: request.options.tos,
-                    payload: self.buffers[request.buffer as usize][start..start + len].to_vec(),
-                });
+                let payload = &self.buffer(request.buffer)[start..start + len];
+                match request.to {
+                    SendTo::Udp { to, options } => {
+                        assert!(header.bytes().is_empty());
+                        let SendOptions { oif, source, ttl, tos } = options;
+                        log.sent.push(Seen {
+                            to,
+                            oif,
+                            source,
+                            ttl,
+                            tos,
+                            payload: payload.to_vec(),
+                        });
+                    }
+                    to => log.packets.push((to, [header.bytes(), payload].concat())),
+                }
             }
             results.push((request.tag, result));
         }
@@ -174,7 +229,9 @@ impl Outcome {
 fn run(turns: Vec<Turn>, answer: impl FnMut(&SendRequest) -> Answer) -> Outcome {
     let (commands, inbox) = channel();
     let log = Rc::new(RefCell::new(Log::default()));
+    CLOCK.set((Time(0), 0));
     let backend = Fake {
+        spares: vec![vec![0; crate::dataplane::backend::BUFFER_LEN]; SPARES],
         turns: turns.into(),
         commands,
         buffers: Vec::new(),
@@ -184,7 +241,7 @@ fn run(turns: Vec<Turn>, answer: impl FnMut(&SendRequest) -> Answer) -> Outcome 
         log: Rc::clone(&log),
     };
     let mut messages = Vec::new();
-    Worker::new(backend, inbox, |message| messages.push(message), 1024).run().expect("runs");
+    Worker::new(backend, inbox, |message| messages.push(message), 1024, now).run().expect("runs");
     let Some(FromWorker::Report(report)) = messages.pop() else { panic!("no report") };
     assert_eq!(report.request, 77);
     assert_eq!((report.worker.buffers_exhausted, report.worker.stale_completions), (5, 6));
@@ -201,6 +258,8 @@ fn open(id: u32, ingress: Ingress) -> ToWorker {
     ToWorker::Open(Port { id: PortId(id), iif: IfIndex(id + 1), ingress, socket })
 }
 
+/// The number of the first spare buffer.
+const FIRST_SPARE: u32 = 1_000_000;
 /// What the backend of memory refuses to open.
 const UNOPENABLE: Ingress = Ingress::Udp(SocketAddrV4::new(Ipv4Addr::BROADCAST, 1));
 const PACKET: Ingress = Ingress::Packet(LinkLayer::Ethernet);
@@ -210,43 +269,69 @@ fn group(n: u8) -> Ipv4Addr {
     Ipv4Addr::new(239, 1, 1, n)
 }
 
-fn to(oif: u32, ttl: Ttl) -> Action {
-    Action::Send(Send {
+/// Republished on an interface.
+fn sent_on(oif: u32, ttl: Ttl) -> Send {
+    Send {
         oif: Some(IfIndex(oif)),
-        source: Some(IpAddr::V4(Ipv4Addr::new(10, 0, 9, 1))),
-        destination: None,
+        target: Target::UNCHANGED,
         port: None,
         ttl,
-    })
+        dscp: Dscp::Keep,
+        egress: Egress::Socket { source: Some(Ipv4Addr::new(10, 0, 9, 1).into()), port: None },
+        broadcast: false,
+        mtu: None,
+        mtu_policy: MtuPolicy::Fragment,
+    }
+}
+
+fn to(oif: u32, ttl: Ttl) -> Action {
+    Action::Send(sent_on(oif, ttl))
 }
 
 fn unicast() -> Action {
     Action::Send(Send {
         oif: None,
-        source: None,
-        destination: Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))),
+        target: Target::Set(Ipv4Addr::new(192, 0, 2, 1).into()),
         port: Some(6000),
-        ttl: Ttl::Set(16),
+        egress: Egress::Socket { source: None, port: None },
+        ..sent_on(0, Ttl::Set(16))
     })
+}
+
+fn resolved(
+    slot: u32,
+    iif: u32,
+    destination: Ipv4Addr,
+    vlan: VlanFilter,
+    actions: &[Action],
+    first: u32,
+) -> Resolved {
+    let copies = (first..).zip(actions);
+    let copies = copies.map(|(slot, &action)| CopyOut { slot: OutputSlot(slot), action });
+    Resolved {
+        slot: RuleSlot(slot),
+        iif: IfIndex(iif),
+        vlan,
+        groups: vec![IpAddr::V4(destination).into()],
+        ports: Vec::new(),
+        sources: SourceFilter::default(),
+        protocol: Protocol::Any,
+        link_local: false,
+        copies: copies.collect(),
+    }
 }
 
 /// Rules one after the other: interface, destination and actions; slots in the order of mention.
 fn table(generation: u64, rules: &[(u32, Ipv4Addr, Vec<Action>)]) -> Fib {
     let mut builder = Builder::default();
-    let mut slots = 0..;
+    let mut slots = 0;
     for (n, (iif, destination, actions)) in (0..).zip(rules) {
-        let key = FlowKey {
-            iif: IfIndex(*iif),
-            destination: IpAddr::V4(*destination),
-            port: ANY_PORT,
-            source: ANY_SOURCE,
-        };
-        let copies = actions.iter().zip(&mut slots);
-        let copies = copies.map(|(&action, slot)| CopyOut { slot: OutputSlot(slot), action });
-        builder.rule(Resolved { slot: RuleSlot(n), key, copies: copies.collect() });
+        let first = slots;
+        slots += u32::try_from(actions.len()).expect("few");
+        builder.rule(resolved(n, *iif, *destination, VlanFilter::Untagged, actions, first));
     }
     builder.own_address(IfIndex(1), IpAddr::V4(Ipv4Addr::new(10, 0, 1, 1)));
-    builder.build(generation).0
+    builder.build(generation).fib
 }
 
 fn publish(fib: Fib) -> ToWorker {

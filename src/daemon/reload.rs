@@ -1,0 +1,93 @@
+//! The configuration file, loaded again: at SIGHUP, or because it has changed.
+
+use super::{Daemon, clock};
+use crate::config::{self, Loaded};
+use crate::control::event::Event;
+use crate::control::notice::Notice;
+use crate::telemetry::{Filter, SetBy};
+use crate::types::Origin;
+use std::path::Path;
+use tracing::{error, warn};
+
+/// The settings that take effect at a start only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Settings {
+    dataplane: config::Dataplane,
+    control: config::ControlSettings,
+    log_format: config::LogFormat,
+}
+
+impl Settings {
+    pub(super) fn of(loaded: &Loaded) -> Self {
+        Self {
+            dataplane: loaded.dataplane.clone(),
+            control: loaded.control.clone(),
+            log_format: loaded.log.format,
+        }
+    }
+
+    /// The names of those that are not the same.
+    fn different(&self, other: &Self) -> Vec<String> {
+        let sections = [
+            ("dataplane", self.dataplane != other.dataplane),
+            ("control", self.control != other.control),
+            ("log.format", self.log_format != other.log_format),
+        ];
+        sections.into_iter().filter(|(_, differ)| *differ).map(|(name, _)| name.into()).collect()
+    }
+}
+
+impl Daemon {
+    /// The file's rules become these, all at once, or nothing changes.
+    pub(super) fn reload(&mut self) {
+        let Some(path) = self.config.clone() else {
+            warn!("SIGHUP without a configuration file: nothing to load");
+            return;
+        };
+        self.service.reloading(clock::now());
+        let notices = self.load(&path);
+        self.announce(notices);
+        self.settle();
+        self.service.reloaded();
+    }
+
+    fn load(&mut self, path: &Path) -> Vec<Notice> {
+        let file = path.display().to_string();
+        let loaded = match config::load_file(path) {
+            Ok(loaded) => loaded,
+            Err(diagnostics) => {
+                let mistakes = diagnostics.to_string().lines().map(str::to_owned).collect();
+                return vec![Notice::ConfigurationRefused { file, mistakes }];
+            }
+        };
+        let mut notices = Vec::new();
+        let sections = self.settings.different(&Settings::of(&loaded));
+        let rules = loaded.rules.len();
+        let event = Event::Rules { origin: Origin::File, set: loaded.rules };
+        if let Err(refusal) = self.router.handle(clock::now(), event) {
+            let mistakes = vec![refusal.to_string()];
+            return vec![Notice::ConfigurationRefused { file, mistakes }];
+        }
+        notices.push(Notice::ConfigurationLoaded { file, rules });
+        if !sections.is_empty() {
+            notices.push(Notice::RestartNeeded { sections });
+        }
+        notices.extend(self.log_as(loaded.log.level.name()));
+        notices
+    }
+
+    /// Logs as the file says, where nobody else has said something.
+    fn log_as(&mut self, level: &str) -> Option<Notice> {
+        let filter: Filter = level.parse().ok()?;
+        if filter == *self.logging.filter() {
+            return None;
+        }
+        match self.logging.set(filter.clone(), SetBy::File) {
+            Ok(set) => set.then(|| Notice::LogLevelChanged { filter: filter.to_string() }),
+            Err(error) => {
+                error!(error, "cannot change the log level");
+                None
+            }
+        }
+    }
+}

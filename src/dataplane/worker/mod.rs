@@ -1,0 +1,208 @@
+//! One worker: takes a batch of frames, forwards it by the `Fib`, counts, repeats.
+
+mod copies;
+mod forward;
+
+use super::backend::{Backend, PortEvent, PortHandle, SENDS, SendResult};
+use super::egress::EgressSockets;
+use super::link::{FromWorker, Ingress, Port, PortId, Report, ToWorker};
+use super::reassembly::Reassembly;
+use crate::fib::Fib;
+use crate::fib::counters::{PortCounters, SlotCounters, WorkerCounters};
+use crate::types::{DropReason, IfIndex, Time};
+use copies::{Pending, Split};
+use slab::Slab;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError};
+
+struct PortEntry {
+    id: PortId,
+    iif: IfIndex,
+    ingress: Ingress,
+    counters: PortCounters,
+    /// Why it is about to be closed without having been asked for.
+    failure: Option<String>,
+}
+
+/// See the module.
+pub struct Worker<B, R> {
+    backend: B,
+    commands: Receiver<ToWorker>,
+    report: R,
+    fib: Arc<Fib>,
+    ports: Vec<Option<PortEntry>>,
+    slots: SlotCounters,
+    counters: WorkerCounters,
+    egress: EgressSockets,
+    pending: Vec<Pending>,
+    results: Vec<SendResult>,
+    /// Copies that leave in several fragments, until the kernel has answered for all of them.
+    split: Slab<Split>,
+    reassembly: Reassembly,
+    now: fn() -> Time,
+    /// The next identification of packets that have none of their own; never 0.
+    number: u16,
+}
+
+impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
+    /// A worker with an empty table, which holds at most so many sockets to send from. It asks
+    /// `now` for the time only when a fragment comes in or waits.
+    pub fn new(
+        backend: B,
+        commands: Receiver<ToWorker>,
+        report: R,
+        max_sockets: usize,
+        now: fn() -> Time,
+    ) -> Self {
+        Self {
+            reassembly: Reassembly::new(backend.first_spare()),
+            backend,
+            commands,
+            report,
+            fib: Arc::default(),
+            ports: Vec::new(),
+            slots: SlotCounters::default(),
+            counters: WorkerCounters::default(),
+            egress: EgressSockets::new(max_sockets),
+            pending: Vec::with_capacity(SENDS),
+            results: Vec::with_capacity(SENDS),
+            split: Slab::new(),
+            now,
+            number: 1,
+        }
+    }
+
+    /// Works until `Stop` comes or control is gone. An error is one of the backend as a whole.
+    pub fn run(mut self) -> io::Result<()> {
+        let mut frames = Vec::new();
+        let mut events = Vec::new();
+        loop {
+            let woken = self.backend.receive(&mut frames, &mut events)?;
+            self.counters.turns += 1;
+            let fib = Arc::clone(&self.fib);
+            for frame in &frames {
+                self.forward(&fib, frame)?;
+            }
+            self.flush()?;
+            self.reassembly.release();
+            self.backend.recycle(&frames);
+            frames.clear();
+            for event in events.drain(..) {
+                self.port_event(event);
+            }
+            if woken && !self.obey() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Does what control asks for; false where it asks to stop.
+    fn obey(&mut self) -> bool {
+        loop {
+            match self.commands.try_recv() {
+                Ok(ToWorker::Stop) | Err(TryRecvError::Disconnected) => return false,
+                Err(TryRecvError::Empty) => return true,
+                Ok(ToWorker::Open(port)) => self.open(port),
+                Ok(ToWorker::Close(id)) => self.close(id),
+                Ok(ToWorker::Publish { fib, reset_rules, reset_outputs }) => {
+                    self.slots.grow(fib.rule_slots(), fib.output_slots());
+                    self.slots.reset(&reset_rules, &reset_outputs);
+                    let generation = fib.generation();
+                    self.fib = fib;
+                    (self.report)(FromWorker::Programmed(generation));
+                }
+                Ok(ToWorker::Collect(request)) => {
+                    self.give_up_old_fragments();
+                    self.send_report(request);
+                }
+                Ok(ToWorker::Age) => {
+                    self.give_up_old_fragments();
+                    self.egress.age();
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, port: Port) {
+        let Port { id, iif, ingress, socket } = port;
+        match self.backend.open(socket, ingress) {
+            Ok(handle) => {
+                let at = handle.0 as usize;
+                if self.ports.len() <= at {
+                    self.ports.resize_with(at + 1, || None);
+                }
+                let counters = PortCounters::default();
+                self.ports[at] = Some(PortEntry { id, iif, ingress, counters, failure: None });
+            }
+            Err(error) => (self.report)(FromWorker::Closed {
+                port: id,
+                counters: Box::default(),
+                failure: Some(error.to_string()),
+            }),
+        }
+    }
+
+    fn close(&mut self, id: PortId) {
+        let at = self.ports.iter().position(|port| port.as_ref().is_some_and(|port| port.id == id));
+        if let Some(handle) = at.and_then(|at| u32::try_from(at).ok()) {
+            self.backend.close(PortHandle(handle));
+        }
+    }
+
+    fn port_event(&mut self, event: PortEvent) {
+        match event {
+            PortEvent::Refused(handle, _) => {
+                if let Some(port) = entry(&mut self.ports, handle) {
+                    port.counters.frames += 1;
+                    port.counters.drops.add(DropReason::GsoType, 1);
+                }
+            }
+            PortEvent::Failed(handle, error) => {
+                if let Some(port) = entry(&mut self.ports, handle) {
+                    port.failure = Some(error.to_string());
+                }
+            }
+            PortEvent::Closed(handle, queued) => {
+                let port = self.ports.get_mut(handle.0 as usize).and_then(Option::take);
+                if let Some(mut port) = port {
+                    let held = u64::from(self.reassembly.close(handle));
+                    port.counters.held -= held;
+                    port.counters.drops.add(DropReason::PortClosed, held);
+                    port.counters.frames += queued;
+                    port.counters.drops.add(DropReason::PortClosed, queued);
+                    (self.report)(FromWorker::Closed {
+                        port: port.id,
+                        counters: Box::new(port.counters),
+                        failure: port.failure,
+                    });
+                }
+            }
+        }
+    }
+
+    fn send_report(&mut self, request: u64) {
+        let generation = self.fib.generation();
+        let (exhausted, stale) = self.backend.trouble();
+        let (sockets, evictions) = self.egress.counts();
+        self.counters.buffers_exhausted = exhausted;
+        self.counters.stale_completions = stale;
+        self.counters.egress_sockets = u32::try_from(sockets).unwrap_or(u32::MAX);
+        self.counters.egress_evictions = evictions;
+        let ports = self.ports.iter().flatten();
+        (self.report)(FromWorker::Report(Box::new(Report {
+            request,
+            generation,
+            ports: ports.map(|port| (port.id, port.counters.clone())).collect(),
+            slots: self.slots.clone(),
+            worker: self.counters,
+        })));
+    }
+}
+
+fn entry(ports: &mut [Option<PortEntry>], handle: PortHandle) -> Option<&mut PortEntry> {
+    ports.get_mut(handle.0 as usize).and_then(Option::as_mut)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,3 @@
+//! L5, where rules come from besides the control socket.
+
+pub mod file_watch;
