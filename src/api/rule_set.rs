@@ -109,7 +109,8 @@ fn read(body: &[u8]) -> Result<Vec<Rule>, Problem> {
             Ok(rule) => set.push(rule),
             Err(list) => errors.extend(list.into_iter().map(|one| {
                 let mut error = ProblemError::from(one);
-                error.path = format!("rules[{index}].{}", error.path);
+                let dot = if error.path.is_empty() { "" } else { "." };
+                error.path = format!("rules[{index}]{dot}{}", error.path);
                 error
             })),
         }

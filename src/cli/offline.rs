@@ -31,3 +31,47 @@ pub(super) fn import(from: &ImportFrom) -> Result<Imported, Vec<String>> {
     };
     imported.map_err(|remarks| remarks.iter().map(Remark::to_string).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::cli::{Args, Exit, run};
+    use clap::Parser;
+
+    /// Runs a command where no daemon is: how it ended, what it said, and why it failed.
+    async fn alone(line: &[&str]) -> (Exit, String, String) {
+        let start = ["mcrctl", "--socket-path", "/nonexistent/mcr.sock"];
+        let args = Args::try_parse_from(start.iter().chain(line)).expect("parses");
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let exit = run(&args, &mut out, &mut err).await;
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        (exit, text(out), text(err))
+    }
+
+    #[tokio::test]
+    async fn completions_need_no_daemon() {
+        for shell in ["bash", "zsh", "fish"] {
+            let (exit, out, err) = alone(&["completions", shell]).await;
+            assert_eq!((exit, err), (Exit::Done, String::new()), "{shell}");
+            assert!(out.contains("list-workers") && out.contains("smcroute"), "{shell}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_import_prints_the_rules_and_warns_beside_them() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let path = file.path().to_str().expect("text");
+        std::fs::write(path, "phyint a mrdisc\nmroute from a group 239.1.1.1 to b\n")
+            .expect("writes");
+        let (exit, out, err) = alone(&["import", "smcroute", path]).await;
+        assert_eq!(exit, Exit::Done);
+        assert!(out.contains("group: \"239.1.1.1\""), "{out}");
+        assert!(err.starts_with(&format!("{path}:1: mrdisc")) && err.ends_with('\n'), "{err}");
+        std::fs::write(path, "mroute from a\n").expect("writes");
+        let (exit, out, err) = alone(&["import", "smcroute", path]).await;
+        assert_eq!((exit, out), (Exit::Refused, String::new()));
+        assert!(err.starts_with(&format!("mcrctl: {path}:1: ")), "{err}");
+        let (exit, _, err) = alone(&["import", "smcroute", "/nonexistent/x.conf"]).await;
+        assert_eq!(exit, Exit::Refused);
+        assert!(err.contains("/nonexistent/x.conf: cannot be read"), "{err}");
+    }
+}

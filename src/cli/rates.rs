@@ -250,7 +250,7 @@ runtime/cam  active   in 239.1.1.1:5000 on eth0               1000   11.20
 PORT  INTERFACE    FRAMES/S  MATCHED/S  NOT MATCHED/S  KERNEL DROPS/S
 1     eth0 packet      1050       1000           50.0             5.0
 
-so far: 3112 datagrams came in, 3000 matched (not matched: 112 no_rule, 3 fragment); 2979 of 3000 copies sent (not sent: 21 send_buffer_full); the kernel dropped 15 frames before them
+so far: 3112 datagrams came in, 3000 matched (not matched: 112 no_rule, 3 fragment_invalid); 2979 of 3000 copies sent (not sent: 21 send_buffer_full); the kernel dropped 15 frames before them
 "
         );
     }

@@ -118,9 +118,9 @@ runtime/cam  active   in 239.1.1.1:5000 on eth0             1000  1400000
 
 PORT  INTERFACE    WORKER  KERNEL DROPS  FRAMES  DATAGRAMS  MATCHED  NOT MATCHED
 1     eth0 packet       0             5    1015       1012     1000  12 no_rule
-                                                                     3 fragment
+                                                                     3 fragment_invalid
 
-1012 datagrams came in, 1000 matched (not matched: 12 no_rule, 3 fragment); 980 of 1000 copies sent (not sent: 20 send_buffer_full); the kernel dropped 5 frames before them
+1012 datagrams came in, 1000 matched (not matched: 12 no_rule, 3 fragment_invalid); 980 of 1000 copies sent (not sent: 20 send_buffer_full); the kernel dropped 5 frames before them
 all sums close
 "
     );
@@ -145,10 +145,10 @@ fn closed_ports_are_a_row_and_part_of_the_sum() {
         "\
 PORT  INTERFACE               WORKER  KERNEL DROPS  FRAMES  DATAGRAMS  MATCHED  NOT MATCHED
 1     eth0 udp 10.0.0.7:5000       0             5    1015       1012     1000  12 no_rule
-                                                                                3 fragment
+                                                                                3 fragment_invalid
 -     2 ports, closed              -             1      11         11       10  1 no_rule
 
-1023 datagrams came in, 1010 matched (not matched: 13 no_rule, 3 fragment); 0 of 0 copies sent; the kernel dropped 6 frames before them
+1023 datagrams came in, 1010 matched (not matched: 13 no_rule, 3 fragment_invalid); 0 of 0 copies sent; the kernel dropped 6 frames before them
 all sums close
 "
     );

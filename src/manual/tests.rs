@@ -3,6 +3,7 @@
 use super::{completions, file, pages, programs};
 use crate::config;
 use crate::schema::tests::published;
+use clap::Parser;
 
 #[test]
 fn the_published_pages_are_current() {
@@ -99,4 +100,32 @@ fn completions_know_programs_and_commands() {
         };
         assert!(text.contains(command), "{path} knows no {command}");
     }
+}
+
+/// The unit's command is one that mcrd takes, and the file that it names is the package's.
+#[test]
+fn the_unit_starts_mcrd_with_the_packaged_file() {
+    let unit = std::fs::read_to_string("deploy/systemd/mcrd.service").expect("the unit");
+    let command = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).expect("ExecStart");
+    let arguments = crate::daemon::arguments::Arguments::try_parse_from(command.split(' '));
+    match arguments.expect("mcrd takes it").command {
+        crate::daemon::arguments::Command::Run(run) => {
+            assert_eq!(run.config.as_deref(), Some(std::path::Path::new("/etc/mcr/mcr.json5")));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_packaged_file_loads_with_and_without_its_example() {
+    let text = std::fs::read_to_string("deploy/mcr.json5").expect("the file");
+    assert_eq!(config::load_text("mcr.json5", &text).expect("loads").rules, []);
+    let (before, example) = text.split_once("exist yet.\n").expect("an example");
+    let (example, after) = example.split_once("\n  ],").expect("its end");
+    let example = example.replace("    // ", "    ");
+    let after = after.replace("  // ", "  ");
+    let loaded = config::load_text("mcr.json5", &format!("{before}\n{example}\n  ],{after}"));
+    let loaded = loaded.expect("loads with its example");
+    assert_eq!((loaded.rules.len(), loaded.rules[0].outputs.len()), (1, 2));
+    assert!(loaded.file.dataplane.is_some() && loaded.file.log.is_some());
 }

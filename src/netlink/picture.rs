@@ -92,8 +92,12 @@ impl Picture {
         if self.links.get(&index) == Some(&link) {
             return;
         }
+        let peer = link.peer;
         self.links.insert(index, link.clone());
         events.push(NetEvent::Link(link));
+        if let Some(peer) = peer {
+            self.set_peer(peer, Some(index), events);
+        }
         if down {
             // An interface set down loses its IPv4 routes without a word (`fib_sync_down_dev`),
             // but not those to its own addresses. IPv6 tells each.
@@ -113,6 +117,19 @@ impl Picture {
         self.doubt_multipath();
         if known {
             events.push(NetEvent::LinkGone(index));
+        }
+        let left = self.links.values().find(|link| link.peer == Some(index));
+        if let Some(left) = left.map(|link| link.index) {
+            self.set_peer(left, None, events);
+        }
+    }
+
+    /// The kernel tells the first end of a veth pair before there is a second one, and nothing of
+    /// it when the second goes to another namespace.
+    fn set_peer(&mut self, of: IfIndex, peer: Option<IfIndex>, events: &mut Vec<NetEvent>) {
+        if let Some(link) = self.links.get_mut(&of).filter(|link| link.peer != peer) {
+            link.peer = peer;
+            events.push(NetEvent::Link(link.clone()));
         }
     }
 

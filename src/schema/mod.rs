@@ -8,6 +8,8 @@ mod crd;
 mod document;
 mod openapi;
 mod operations;
+// Each printer column has a name and a type of its own.
+#[allow(clippy::duplicated_attributes)]
 pub mod route;
 mod structural;
 

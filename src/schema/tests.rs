@@ -18,7 +18,7 @@ pub(crate) fn published(path: &str, made: &str) {
     assert!(
         there == made,
         "{path} is not what the code says (line {}); run the tests with MCR_BLESS=1",
-        differs.map_or_else(|| there.lines().count().min(made.lines().count()), |line| line) + 1
+        differs.unwrap_or_else(|| there.lines().count().min(made.lines().count())) + 1
     );
 }
 

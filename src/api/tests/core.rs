@@ -19,6 +19,7 @@ fn link(index: u32, name: &str) -> Link {
         kind: "veth".into(),
         link_layer: LinkLayer::Ethernet,
         mac: None,
+        peer: None,
     }
 }
 

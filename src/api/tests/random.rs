@@ -182,7 +182,7 @@ fn request(tape: &mut Tape) -> Vec<u8> {
         "/%00",
     ]))
     .to_owned();
-    let query: &str = *tape.pick(&[
+    let query: &str = tape.pick::<&str>(&[
         "",
         "",
         "",

@@ -164,6 +164,10 @@ fn the_ttl_that_is_not_given_goes_with_the_source() {
 fn what_is_taken_and_where_it_goes() {
     let right: &[(&str, &str)] = &[
         ("interface: 'e0', group: '224.0.0.0/4', join: 'never'", "interface: 'e1'"),
+        (
+            "interface: 'e0', group: '224.0.0.0/4', join: 'never'",
+            "interface: 'e1', group: '224.0.0.0/4'",
+        ),
         ("interface: 'e0', group: '224.0.0.251', linkLocal: 'relay'", "interface: 'e1'"),
         (
             "interface: 'e0', group: '224.0.0.0/24', linkLocal: 'relay'",

@@ -29,7 +29,7 @@ struct Case {
 }
 
 impl Corpus<'_> {
-    fn new(schema: &Value, base: Value) -> Vec<Case> {
+    fn of(schema: &Value, base: Value) -> Vec<Case> {
         let mut corpus = Corpus { definitions: &schema["$defs"], base, cases: Vec::new() };
         corpus.object(schema, &mut Vec::new());
         corpus.cases
@@ -202,7 +202,7 @@ fn check(cases: &[Case], refused: &[&str], load: impl Fn(&str) -> Vec<Diagnostic
 #[test]
 fn every_property_of_the_file() {
     let schema = serde_json::to_value(schemars::schema_for!(v1::File)).expect("JSON");
-    let cases = Corpus::new(&schema, json!({ "rules": [rule()] }));
+    let cases = Corpus::of(&schema, json!({ "rules": [rule()] }));
     assert!(cases.len() > 700, "{}", cases.len());
     let refused = ["pinning", "igmp", "pim", "msdp", "metrics"];
     check(&cases, &refused, |text| match load_text("f", text) {
@@ -214,7 +214,7 @@ fn every_property_of_the_file() {
 #[test]
 fn every_property_of_a_rule() {
     let schema = serde_json::to_value(schemars::schema_for!(v1::RuleSpec)).expect("JSON");
-    let cases = Corpus::new(&schema, rule());
+    let cases = Corpus::of(&schema, rule());
     assert!(cases.len() > 400, "{}", cases.len());
     check(&cases, &[], |text| match rule_from_json(text.as_bytes(), Origin::Runtime) {
         Ok(_) => Vec::new(),

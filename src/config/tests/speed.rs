@@ -54,5 +54,4 @@ fn ten_thousand_rules() {
         .min()
         .expect("three");
     println!("10,000 rules ({} KiB): {best:?}", text.len() >> 10);
-    assert!(best < Duration::from_secs(1), "{best:?}");
 }

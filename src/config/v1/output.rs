@@ -33,7 +33,8 @@ pub struct OutputSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub port: Option<u16>,
-    /// The TTL of the copy: 1 to 255, "decrement" or "keep". Default 16, since most senders use 1.
+    /// The TTL of the copy: 1 to 255, "decrement" or "keep". Default 16, since most senders use 1;
+    /// "decrement" where the source is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl: Option<Ttl>,
     /// When the copy is sent. Default always.
@@ -45,7 +46,7 @@ pub struct OutputSpec {
     /// True: to applications on this host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub local: Option<bool>,
-    /// The DSCP of the copy: 0 to 63 or "keep".
+    /// The DSCP of the copy: 0 to 63 or "keep". Default keep.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dscp: Option<Dscp>,
     /// The source of the copy: "interface", "keep" or { address, port }. Default interface: receivers see
@@ -58,7 +59,7 @@ pub struct OutputSpec {
     /// How many datagrams may leave back to back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub burst: Option<u32>,
-    /// What happens to datagrams that are larger than the interface's MTU.
+    /// What happens to datagrams that are larger than the interface's MTU. Default fragment.
     #[serde(skip_serializing_if = "Option::is_none", alias = "mtu_policy")]
     pub mtu_policy: Option<MtuPolicy>,
 }

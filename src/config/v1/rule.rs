@@ -66,7 +66,7 @@ pub struct InputSpec {
     /// Ranges of UDP destination ports.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ports: Option<Vec<PortRange>>,
-    /// The only source that is taken; absent: every source. Short for `sources` with one entry in `include`.
+    /// The only source that is taken, or a prefix of sources; absent: every source. Short for `sources` with one entry in `include`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     /// The sources that are taken and those that are not.

@@ -64,8 +64,10 @@ fn to_address(text: &str) -> Result<Goal, String> {
 fn to_group(text: &str, input: Option<&Input>) -> Result<Goal, String> {
     let net = address::ipv4(address::parse_net(text, Use::Group)?)?;
     let cast = address::destination(net)?;
+    // Where each group stays what it is, none becomes link-local.
+    let stays = input.is_some_and(|input| input.groups == [IpNet::V4(net)]);
     let touches_link = LINK_LOCAL.contains(&net) || net.contains(&LINK_LOCAL);
-    if touches_link && input.is_some_and(|input| !input.link_local) {
+    if touches_link && !stays && input.is_some_and(|input| !input.link_local) {
         return Err(format!(
             "{} {} link-local (224.0.0.0/24), which stays on its link; to relay it all the same, add \
              linkLocal: \"relay\" to the input",

@@ -52,19 +52,18 @@ fn selectors(
     at: &Path,
     findings: &mut Findings,
 ) -> Option<Vec<InterfaceSelector>> {
-    let mut selectors = Vec::with_capacity(specs.len());
-    let mut first_of: HashMap<InterfaceSelector, usize> = HashMap::new();
+    let mut selectors: Vec<Option<InterfaceSelector>> = Vec::with_capacity(specs.len());
     for (index, spec) in specs.iter().enumerate() {
         let at = at.index(index);
-        let Some(selector) = selector(spec, &at, findings) else { continue };
-        if let Some(first) = first_of.get(&selector) {
+        let mut selector = selector(spec, &at, findings);
+        let first = selector.as_ref().and_then(|_| selectors.iter().position(|s| *s == selector));
+        if let Some(first) = first {
             findings.report(&at, format!("is the same as interfaces[{first}]; remove one"));
-            continue;
+            selector = None;
         }
-        first_of.insert(selector.clone(), index);
         selectors.push(selector);
     }
-    (selectors.len() == specs.len()).then_some(selectors)
+    selectors.into_iter().collect()
 }
 
 fn selector(
