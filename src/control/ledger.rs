@@ -10,13 +10,16 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What a sum is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum SumKind {
     /// Frames that the kernel delivered = those it dropped + those the worker took. What still waits
     /// in a socket is the difference.
     Kernel,
-    /// Frames that the worker took = those it decoded + each named drop.
+    /// Frames that the worker took = those it decoded (`whole`), the fragments that became part of a
+    /// datagram (`joined`) or wait for the rest of theirs (`held`) + each named drop.
     Frames,
     /// Datagrams = those that some rule matched + each named drop.
     Datagrams,
@@ -100,17 +103,16 @@ impl Counted {
         }
     }
 
-    /// Frames that were decoded. They are not counted as such: without super-frames each of them
-    /// carried one datagram, with super-frames this is not known.
-    fn decoded(&self) -> Option<u64> {
-        (self.ports.super_frames == 0).then_some(self.ports.datagrams)
-    }
-
     fn sums(&self, worker: Option<u32>) -> Vec<Sum> {
         let term = |name: &str, count: u64| BTreeMap::from([(name.to_owned(), count)]);
         let mut kernel = term("kernel_dropped", self.kernel_dropped);
         kernel.extend(term("taken", self.ports.frames));
-        let (mut of_frames, mut of_datagrams) = (BTreeMap::new(), BTreeMap::new());
+        let mut of_frames = term("whole", self.ports.whole);
+        let fragments = [("joined", self.ports.joined), ("held", self.ports.held)];
+        of_frames.extend(
+            fragments.into_iter().filter(|(_, n)| *n > 0).map(|(name, n)| (name.to_owned(), n)),
+        );
+        let mut of_datagrams = BTreeMap::new();
         for (reason, count) in self.ports.drops.iter() {
             let terms = match reason.stage() {
                 DropStage::Port | DropStage::Frame => &mut of_frames,
@@ -122,14 +124,12 @@ impl Counted {
         let mut of_copies = term("sent", self.outputs.sent);
         let drops = self.outputs.drops.iter();
         of_copies.extend(drops.map(|(reason, count)| (reason.name().to_owned(), count)));
-        let mut sums = vec![Sum::new(worker, SumKind::Kernel, self.kernel_received, kernel)];
-        if let Some(decoded) = self.decoded() {
-            of_frames.extend(term("decoded", decoded));
-            sums.push(Sum::new(worker, SumKind::Frames, self.ports.frames, of_frames));
-        }
-        sums.push(Sum::new(worker, SumKind::Datagrams, self.ports.datagrams, of_datagrams));
-        sums.push(Sum::new(worker, SumKind::Copies, self.outputs.wanted, of_copies));
-        sums
+        vec![
+            Sum::new(worker, SumKind::Kernel, self.kernel_received, kernel),
+            Sum::new(worker, SumKind::Frames, self.ports.frames, of_frames),
+            Sum::new(worker, SumKind::Datagrams, self.ports.datagrams, of_datagrams),
+            Sum::new(worker, SumKind::Copies, self.outputs.wanted, of_copies),
+        ]
     }
 }
 
@@ -170,8 +170,13 @@ mod tests {
     /// wanted; of 28 copies 4 were not sent.
     fn counted() -> Counted {
         let mut counted = Counted::default();
-        let mut port =
-            PortCounters { frames: 19, datagrams: 17, matched: 14, ..Default::default() };
+        let mut port = PortCounters {
+            frames: 19,
+            whole: 17,
+            datagrams: 17,
+            matched: 14,
+            ..Default::default()
+        };
         port.drops.add(DropReason::IpChecksum, 2);
         port.drops.add(DropReason::NoRule, 2);
         port.drops.add(DropReason::OwnSource, 1);
@@ -198,7 +203,7 @@ mod tests {
         let named = |list: &[(&str, u64)]| {
             list.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect::<Vec<_>>()
         };
-        assert_eq!(terms(SumKind::Frames), named(&[("decoded", 17), ("ip_checksum", 2)]));
+        assert_eq!(terms(SumKind::Frames), named(&[("ip_checksum", 2), ("whole", 17)]));
         assert_eq!(
             terms(SumKind::Datagrams),
             named(&[("matched", 14), ("no_rule", 2), ("own_source", 1)])
@@ -241,14 +246,28 @@ mod tests {
     }
 
     #[test]
-    fn with_super_frames_the_decoded_frames_are_not_made_up() {
+    fn super_frames_and_fragments_are_frames_too() {
         let mut counted = counted();
-        counted.ports.super_frames = 1;
-        counted.ports.datagrams += 9;
-        counted.ports.matched += 9;
-        let ledger = Ledger::of([(Some(0), counted)]);
-        assert!(ledger.closes);
-        assert!(ledger.sums.iter().all(|sum| sum.kind != SumKind::Frames));
+        // One frame with ten datagrams, one datagram of three fragments, and two that wait.
+        counted.kernel_received += 5;
+        counted.ports.super_frames += 1;
+        counted.ports.frames += 5;
+        counted.ports.joined += 3;
+        counted.ports.held += 2;
+        counted.ports.datagrams += 10;
+        counted.ports.matched += 10;
+        let ledger = Ledger::of([(Some(0), counted.clone())]);
+        assert!(ledger.closes, "{ledger:?}");
+        let frames = sum(&ledger, SumKind::Frames);
+        assert_eq!(
+            (frames.terms["whole"], frames.terms["joined"], frames.terms["held"]),
+            (17, 3, 2)
+        );
+        for spoil in [|c: &mut PortCounters| c.joined += 1, |c| c.held -= 1, |c| c.whole -= 1] {
+            let mut spoilt = counted.clone();
+            spoil(&mut spoilt.ports);
+            assert!(!Ledger::of([(Some(0), spoilt)]).closes);
+        }
     }
 
     #[test]
