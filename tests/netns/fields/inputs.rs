@@ -40,7 +40,7 @@ fn interfaces(row: &impl Fn(&'static str) -> Row) -> Vec<Row> {
     let to_bridge = bridge.copy(&frame(), BRIDGE, TO, TO_PORT);
     vec![
         selected("name", r#"{ name: "in0" }"#, r#"{ name: "out0" }"#).relays(frame()),
-        selected("nameGlob", r#"{ nameGlob: "i?0" }"#, r#"{ nameGlob: "*t0" }"#).relays(frame()),
+        selected("nameGlob", r#"{ nameGlob: "i?0" }"#, r#"{ nameGlob: "o*0" }"#).relays(frame()),
         selected("nameRegex", r#"{ nameRegex: "in[02]" }"#, r#"{ nameRegex: "out(0|9)" }"#)
             .relays(frame()),
         selected(

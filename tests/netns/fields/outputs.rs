@@ -29,7 +29,6 @@ fn destinations(row: &impl Fn(&'static str) -> Row) -> Vec<Row> {
         .output(r#"interface: "out1", group: "239.2.2.2", port: 6000"#);
     let second = several.copy(&frame(), OUT0, Ipv4Addr::new(239, 3, 3, 3), 6001);
     let third = several.copy(&frame(), OUT1, TO, TO_PORT);
-    let subnet = Ipv4Addr::new(10, 2, 0, 255);
     vec![
         row("all unchanged").output(r#"interface: "out0""#).relays_to(frame(), GROUP, PORT),
         row("group").output(r#"interface: "out0", group: "239.2.2.2""#).relays_to(
@@ -41,9 +40,6 @@ fn destinations(row: &impl Fn(&'static str) -> Row) -> Vec<Row> {
         row("to the limited broadcast address")
             .output(r#"interface: "out0", address: "255.255.255.255", port: 6000"#)
             .relays_to(frame(), Ipv4Addr::BROADCAST, TO_PORT),
-        row("to a subnet's broadcast address")
-            .output(r#"interface: "out0", address: "10.2.0.255", port: 6000"#)
-            .relays_to(frame(), subnet, TO_PORT),
         several.relays(frame()).leaves(second).leaves(third),
     ]
 }
@@ -189,6 +185,10 @@ fn unicast() -> Vec<Row> {
         foreign(row("unicast with an interface, from another address").output(
             r#"interface: "out0", address: "10.2.0.9", port: 6000, source: { address: "192.0.2.7" }"#,
         )),
+        // Like a unicast address, which shows to be a broadcast address where the interface is there.
+        row("to a subnet's broadcast address")
+            .output(r#"interface: "out0", address: "10.2.0.255", port: 6000"#)
+            .relays_to(frame(), Ipv4Addr::new(10, 2, 0, 255), TO_PORT),
         // The exit of a tunnel: a socket takes it, and the copy is a new datagram.
         row("a unicast address of ours as input")
             .input(r#"interface: "in0", group: "10.1.0.1", port: 5000"#)

@@ -176,13 +176,14 @@ impl Row {
         let (copy, open) = match self.egress {
             Egress::B => (frame.clone().ttl(frame.ip_header()[8] - 1), Open::Nothing),
             Egress::A => {
-                let header = frame.ip_header();
-                // ECN is a matter between a sender and its receivers: a new datagram has none.
                 let fresh = match frame.udp_ports() {
-                    Some(_) => Frame::udp(out.address, group, port, &frame.ip_payload()[8..]),
-                    None => Frame::packet(out.address, group, frame.protocol(), frame.ip_payload()),
+                    // ECN is a matter between a sender and its receivers: a new datagram has none.
+                    Some(_) => Frame::udp(out.address, group, port, &frame.ip_payload()[8..])
+                        .tos(frame.ip_header()[1] & !3),
+                    // Of other protocols the kernel makes no new packets: only the source is ours.
+                    None => frame.clone().source(out.address),
                 };
-                (fresh.tos(header[1] & !3).ttl(16), Open::NumberAndPort)
+                (fresh.ttl(16), Open::NumberAndPort)
             }
         };
         let copy = match copy.udp_ports() {
