@@ -1,5 +1,6 @@
 //! A worker on a backend of memory: what it sends, and that every frame and copy is counted once.
 
+mod fields;
 mod forwarding;
 mod fragments;
 mod packets;
