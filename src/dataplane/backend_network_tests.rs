@@ -12,26 +12,32 @@ use crate::sys::packet;
 use crate::sys::test_namespace::{ip, run};
 use crate::types::{IfIndex, LinkLayer, Membership};
 use etherparse::PacketBuilder;
-use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use std::net::UdpSocket;
 use std::os::fd::AsFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const GROUP: Ipv4Addr = Ipv4Addr::new(239, 1, 2, 3);
 /// A source that is nobody's here.
 const FOREIGN: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
 const LO: u32 = 1;
+/// The longest wait.
+const WAIT: Duration = Duration::from_secs(30);
 
-fn eventfd() -> OwnedFd {
-    EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK).expect("eventfd").into()
+/// Wakes the backend once, at the end of the longest wait.
+fn deadline() -> OwnedFd {
+    let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK).expect("timerfd");
+    let wait = Expiration::OneShot(WAIT.into());
+    timer.set(wait, TimerSetTimeFlags::empty()).expect("is set");
+    nix::unistd::dup(&timer).expect("dup")
 }
 
 fn uring() -> UringBackend {
-    UringBackend::new(eventfd(), 16).expect("io_uring works here")
+    UringBackend::new(deadline(), 16).expect("io_uring works here")
 }
 
 fn syscalls() -> SyscallBackend {
-    SyscallBackend::new(eventfd(), 16)
+    SyscallBackend::new(deadline(), 16)
 }
 
 /// `here` and `there`, the ends of one cable: their indices.
@@ -39,8 +45,24 @@ fn veth() -> (u32, u32) {
     ip("link add here type veth peer name there");
     ip("link set here up");
     ip("link set there up");
+    carries("here");
     let index = |name| nix::net::if_::if_nametoindex(name).expect("is there");
     (index("here"), index("there"))
+}
+
+/// Waits until an interface has its carrier: the kernel drops what is sent before, and says nothing.
+fn carries(name: &str) {
+    let deadline = Instant::now() + WAIT;
+    loop {
+        let output = std::process::Command::new("ip").args(["-br", "link", "show", name]).output();
+        let text = String::from_utf8(output.expect("ip runs").stdout).expect("text");
+        if text.contains(" UP ") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "no carrier: {text}");
+    }
+    // The queue is made after the state is told, both under one lock that this call takes too.
+    ip(&format!("link set {name} txqueuelen 1000"));
 }
 
 /// Begins to read what arrives on an interface.
@@ -55,7 +77,8 @@ fn listen(backend: &mut impl Backend, ifindex: u32) {
 fn next(backend: &mut impl Backend) -> (Datagram, FrameMeta, Vec<u8>) {
     loop {
         let (mut frames, mut events) = (Vec::new(), Vec::new());
-        backend.receive(&mut frames, &mut events).expect("receives");
+        let is_late = backend.receive(&mut frames, &mut events).expect("receives");
+        assert!(!is_late, "nothing comes");
         let found = frames.iter().find_map(|frame| {
             let bytes = &backend.buffer(frame.buffer)[frame.start as usize..][..frame.len as usize];
             let About::Packet(meta) = frame.about else { panic!("a packet port") };
@@ -160,6 +183,7 @@ fn raw_packets_leave_by_the_interface_that_is_named<B: Backend>(mut backend: B) 
     ip("link add other type veth peer name elsewhere");
     ip("link set other up");
     ip("link set elsewhere up");
+    carries("other");
     ip("address add 10.0.2.1/24 dev other");
     ip("route add 224.0.0.0/4 dev other");
     let app = UdpSocket::bind((GROUP, 5001)).expect("binds");
