@@ -16,7 +16,8 @@ pub enum SumKind {
     /// Frames that the kernel delivered = those it dropped + those the worker took. What still waits
     /// in a socket is the difference.
     Kernel,
-    /// Frames that the worker took = those it decoded + each named drop.
+    /// Frames that the worker took = those that were whole + fragments that were joined + fragments
+    /// that wait for others + each named drop.
     Frames,
     /// Datagrams = those that some rule matched + each named drop.
     Datagrams,
@@ -100,12 +101,6 @@ impl Counted {
         }
     }
 
-    /// Frames that were decoded. They are not counted as such: without super-frames each of them
-    /// carried one datagram, with super-frames this is not known.
-    fn decoded(&self) -> Option<u64> {
-        (self.ports.super_frames == 0).then_some(self.ports.datagrams)
-    }
-
     fn sums(&self, worker: Option<u32>) -> Vec<Sum> {
         let term = |name: &str, count: u64| BTreeMap::from([(name.to_owned(), count)]);
         let mut kernel = term("kernel_dropped", self.kernel_dropped);
@@ -123,10 +118,14 @@ impl Counted {
         let drops = self.outputs.drops.iter();
         of_copies.extend(drops.map(|(reason, count)| (reason.name().to_owned(), count)));
         let mut sums = vec![Sum::new(worker, SumKind::Kernel, self.kernel_received, kernel)];
-        if let Some(decoded) = self.decoded() {
-            of_frames.extend(term("decoded", decoded));
-            sums.push(Sum::new(worker, SumKind::Frames, self.ports.frames, of_frames));
+        for (name, count) in [
+            ("whole", self.ports.whole),
+            ("joined", self.ports.joined),
+            ("held", self.ports.held),
+        ] {
+            of_frames.extend(term(name, count));
         }
+        sums.push(Sum::new(worker, SumKind::Frames, self.ports.frames, of_frames));
         sums.push(Sum::new(worker, SumKind::Datagrams, self.ports.datagrams, of_datagrams));
         sums.push(Sum::new(worker, SumKind::Copies, self.outputs.wanted, of_copies));
         sums
@@ -166,16 +165,16 @@ mod tests {
     use super::*;
     use crate::types::DropReason;
 
-    /// 20 frames came, 1 was dropped by the kernel, 2 could not be decoded, 3 datagrams were not
-    /// wanted; of 28 copies 4 were not sent.
+    /// 25 frames came, 1 was dropped by the kernel, 2 could not be decoded, 7 were fragments: 6 made
+    /// two datagrams, 1 waits; 3 datagrams were not wanted; of 28 copies 4 were not sent.
     fn counted() -> Counted {
         let mut counted = Counted::default();
         let mut port =
-            PortCounters { frames: 19, datagrams: 17, matched: 14, ..Default::default() };
+            PortCounters { frames: 24, whole: 15, joined: 6, held: 1, datagrams: 17, matched: 14, ..Default::default() };
         port.drops.add(DropReason::IpChecksum, 2);
         port.drops.add(DropReason::NoRule, 2);
         port.drops.add(DropReason::OwnSource, 1);
-        counted.port(&port, (20, 1));
+        counted.port(&port, (25, 1));
         let mut output = OutputCounters { wanted: 28, sent: 24, ..Default::default() };
         output.drops.add(DropReason::SendBufferFull, 3);
         output.drops.add(DropReason::NoCarrier, 1);
@@ -193,12 +192,12 @@ mod tests {
         assert!(ledger.closes, "{ledger:?}");
         assert_eq!(ledger.sums.len(), 8);
         let kernel = sum(&ledger, SumKind::Kernel);
-        assert_eq!((kernel.worker, kernel.total, kernel.accounted), (Some(0), 20, 20));
+        assert_eq!((kernel.worker, kernel.total, kernel.accounted), (Some(0), 25, 25));
         let terms = |kind| sum(&ledger, kind).terms.clone().into_iter().collect::<Vec<_>>();
         let named = |list: &[(&str, u64)]| {
             list.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect::<Vec<_>>()
         };
-        assert_eq!(terms(SumKind::Frames), named(&[("decoded", 17), ("ip_checksum", 2)]));
+        assert_eq!(terms(SumKind::Frames), named(&[("held", 1), ("ip_checksum", 2), ("joined", 6), ("whole", 15)]));
         assert_eq!(
             terms(SumKind::Datagrams),
             named(&[("matched", 14), ("no_rule", 2), ("own_source", 1)])
@@ -212,7 +211,9 @@ mod tests {
     #[test]
     fn what_does_not_add_up_is_told_with_the_difference_and_its_sign() {
         type Spoil = fn(&mut Counted);
-        let cases: [(SumKind, i64, Spoil); 6] = [
+        let cases: [(SumKind, i64, Spoil); 8] = [
+            (SumKind::Frames, 1, |c| c.ports.whole -= 1),
+            (SumKind::Frames, -2, |c| c.ports.joined += 2),
             (SumKind::Kernel, 5, |c| c.kernel_received += 5),
             (SumKind::Kernel, -1, |c| c.kernel_dropped += 1),
             (SumKind::Datagrams, 1, |c| c.ports.matched -= 1),
@@ -238,17 +239,6 @@ mod tests {
         let ledger = Ledger::of([(None, lost)]);
         assert_eq!(sum(&ledger, SumKind::Frames).difference, 1);
         assert_eq!(sum(&ledger, SumKind::Kernel).difference, -1);
-    }
-
-    #[test]
-    fn with_super_frames_the_decoded_frames_are_not_made_up() {
-        let mut counted = counted();
-        counted.ports.super_frames = 1;
-        counted.ports.datagrams += 9;
-        counted.ports.matched += 9;
-        let ledger = Ledger::of([(Some(0), counted)]);
-        assert!(ledger.closes);
-        assert!(ledger.sums.iter().all(|sum| sum.kind != SumKind::Frames));
     }
 
     #[test]
