@@ -104,7 +104,13 @@ pub struct PortStatus {
     pub super_frames: u64,
     /// Of those, frames whose UDP checksum was still to be filled in (CHECKSUM_PARTIAL).
     pub partial_checksums: u64,
-    /// Datagrams in the frames that were decoded.
+    /// Frames that were decoded by themselves.
+    pub whole: u64,
+    /// Fragments that became part of a datagram.
+    pub joined: u64,
+    /// Fragments that wait for the rest of their datagram.
+    pub held: u64,
+    /// Datagrams in the frames that were decoded; one that came in fragments is one.
     pub datagrams: u64,
     /// Datagrams that some rule matched.
     pub matched: u64,
@@ -265,6 +271,10 @@ pub struct ClosedPorts {
     pub kernel_dropped: u64,
     /// Frames that workers took.
     pub frames: u64,
+    /// Frames that were decoded by themselves.
+    pub whole: u64,
+    /// Fragments that became part of a datagram.
+    pub joined: u64,
     /// Datagrams in them.
     pub datagrams: u64,
     /// Datagrams that some rule matched.

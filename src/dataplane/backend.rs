@@ -250,5 +250,8 @@ pub fn vlan_of(control: &[u8]) -> Option<u16> {
 }
 
 #[cfg(test)]
+#[path = "backend_network_tests.rs"]
+mod network_tests;
+#[cfg(test)]
 #[path = "backend_tests.rs"]
 mod tests;

@@ -7,7 +7,7 @@ use crate::sys::packet;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::net::UdpSocket;
 use std::os::fd::{AsFd, AsRawFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Few, so that all of them are used many times.
 const BUFFERS: usize = 64;
@@ -117,6 +117,16 @@ fn relays<B: Backend>(mut bench: Bench<B>) {
     assert_eq!(bench.backend.trouble().1, 0, "no stale completion");
 }
 
+/// Waits until an address can be bound. A process that another test starts has our descriptors for
+/// a moment, between fork and exec.
+fn becomes_free(local: SocketAddrV4) {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while let Err(error) = UdpSocket::bind(local) {
+        assert!(Instant::now() < deadline, "the socket is closed: {error}");
+        std::thread::yield_now();
+    }
+}
+
 /// Ports come and go; each close ends with one event, and the port's number is free again.
 fn closes<B: Backend>(mut bench: Bench<B>) {
     for _ in 0..50 {
@@ -139,7 +149,7 @@ fn closes<B: Backend>(mut bench: Bench<B>) {
         );
         bench.events.clear();
         // Nobody has the address any more.
-        UdpSocket::bind(local).expect("the socket is closed");
+        becomes_free(local);
     }
     assert_eq!(bench.backend.trouble().1, 0, "no stale completion");
 }
@@ -219,7 +229,7 @@ fn drops_while_armed<B: Backend>(mut bench: Bench<B>) {
     while !bench.turn() {}
     drop(bench);
     for local in locals {
-        UdpSocket::bind(local).expect("the socket is closed");
+        becomes_free(local);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::types::DropStage;
-use etherparse::{PacketBuilder, SlicedPacket};
+use etherparse::{Ipv4HeaderSlice, PacketBuilder, SlicedPacket};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
@@ -295,19 +295,22 @@ proptest! {
         fix_ip(&mut bytes[..]);
         let ours = super::decode(&bytes, &FrameMeta { flags: DATA_VALID, ..ETHERNET });
         if let Ok(Packet::Whole(datagram)) = ours {
-            let theirs = SlicedPacket::from_ethernet(&bytes).expect("we accepted it");
-            let Some(etherparse::NetSlice::Ipv4(ip)) = theirs.net else { panic!("not IPv4") };
-            prop_assert_eq!(ip.header().source_addr(), datagram.source);
-            prop_assert_eq!(ip.header().destination_addr(), datagram.destination);
-            prop_assert_eq!(ip.header().ttl(), datagram.ttl);
-            prop_assert_eq!(ip.header().protocol().0, datagram.protocol);
-            prop_assert_eq!(ip.header().identification(), datagram.identification);
-            prop_assert_eq!(ip.header().dont_fragment(), datagram.dont_fragment);
+            let theirs = Ipv4HeaderSlice::from_slice(&bytes[14..]).expect("we accepted it");
+            prop_assert_eq!(theirs.source_addr(), datagram.source);
+            prop_assert_eq!(theirs.destination_addr(), datagram.destination);
+            prop_assert_eq!(theirs.ttl(), datagram.ttl);
+            prop_assert_eq!(theirs.protocol().0, datagram.protocol);
+            prop_assert_eq!(theirs.identification(), datagram.identification);
+            prop_assert_eq!(theirs.dont_fragment(), datagram.dont_fragment);
+            prop_assert_eq!(theirs.slice().len(), usize::from(datagram.header_len));
             if datagram.protocol != udp::PROTOCOL {
-                let end = (datagram.payload_start + datagram.payload_len) as usize;
-                prop_assert_eq!(ip.payload().payload, &bytes[datagram.payload_start as usize..end]);
+                let end = 14 + usize::from(theirs.total_len());
+                let start = datagram.payload_start as usize;
+                prop_assert_eq!(start, 14 + theirs.slice().len());
+                prop_assert_eq!(start + datagram.payload_len as usize, end);
                 return Ok(());
             }
+            let theirs = SlicedPacket::from_ethernet(&bytes).expect("we accepted it");
             let Some(etherparse::TransportSlice::Udp(udp)) = theirs.transport else {
                 panic!("not UDP")
             };

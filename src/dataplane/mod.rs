@@ -1,8 +1,10 @@
 //! L4, the packet path. A packet's way, top to bottom:
 //!
 //! [`backend`] takes frames from the kernel ([`uring`], or [`syscalls`] where there is no
-//! io_uring), [`decode`] makes datagrams of them, [`crate::fib::Fib::lookup`] says where they go,
-//! [`egress`] gives the socket to send from, and [`worker`] holds it together and counts.
+//! io_uring), [`decode`] makes datagrams of them, [`reassembly`] makes whole ones of fragments,
+//! [`crate::fib::Fib::lookup`] says where they go, [`egress`] gives the socket to send from,
+//! [`rewrite`] the headers where the kernel does not make them, and [`worker`] holds it together
+//! and counts.
 //! [`link`] is all that control and workers say to each other; [`pool`] starts the threads.
 
 pub mod ancillary;

@@ -47,9 +47,7 @@ struct Slot {
     since: Time,
     /// Its spare buffer; none once it has been given up.
     spare: Option<u32>,
-    /// Units that are here.
-    here: Box<[u64; UNITS / 64]>,
-    /// How many those are.
+    /// How many units are here.
     units: u32,
     /// How many fragments they came in.
     fragments: u32,
@@ -107,8 +105,10 @@ pub struct Whole {
 pub struct Reassembly {
     slots: Vec<Slot>,
     free: Vec<u32>,
-    /// Bit maps of slots that are no more.
-    maps: Vec<Box<[u64; UNITS / 64]>>,
+    /// The number of the first spare buffer.
+    first: u32,
+    /// For each spare buffer, which units are in it.
+    here: Vec<[u64; UNITS / 64]>,
     /// Spare buffers of whole datagrams that are in use.
     used: Vec<u32>,
 }
@@ -117,8 +117,14 @@ impl Reassembly {
     /// Nothing yet; spare buffers are numbered from `first`.
     pub fn new(first: u32) -> Self {
         let free = (first..).take(SPARES).collect::<Vec<_>>().into_iter().rev().collect();
-        let slots = Vec::with_capacity(SPARES);
-        Self { slots, free, maps: Vec::new(), used: Vec::with_capacity(SPARES) }
+        let here = vec![[0; UNITS / 64]; SPARES];
+        Self {
+            slots: Vec::with_capacity(SPARES),
+            free,
+            first,
+            here,
+            used: Vec::with_capacity(SPARES),
+        }
     }
 
     /// True where it has something to time out.
@@ -151,7 +157,8 @@ impl Reassembly {
         }
         let units = (start / 8) as usize..end.div_ceil(8) as usize;
         let place = PAYLOAD_AT + start;
-        match units.clone().filter(|&unit| slot.here[unit / 64] >> (unit % 64) & 1 != 0).count() {
+        let here = &mut self.here[(spare - self.first) as usize];
+        match units.clone().filter(|&unit| here[unit / 64] >> (unit % 64) & 1 != 0).count() {
             0 => {}
             // The last unit of the whole may be a short one: only the last fragment has it.
             known if known == units.len() && fragment.more == (slot.len != Some(end)) => {
@@ -160,7 +167,7 @@ impl Reassembly {
             _ => return Verdict::Invalid { held: self.spoil(at) },
         }
         for unit in units.clone() {
-            slot.here[unit / 64] |= 1 << (unit % 64);
+            here[unit / 64] |= 1 << (unit % 64);
         }
         // At most 8192.
         slot.units += units.len() as u32;
@@ -185,8 +192,7 @@ impl Reassembly {
         }
         let whole = Whole { spare, header_len, payload_len: len, fragments: slot.fragments };
         self.used.push(spare);
-        let slot = self.slots.swap_remove(at);
-        self.maps.push(slot.here);
+        self.slots.swap_remove(at);
         Some(whole)
     }
 
@@ -204,16 +210,13 @@ impl Reassembly {
                 self.free.push(spare);
                 return None;
             };
-            let slot = self.slots.swap_remove(at);
-            self.maps.push(slot.here);
+            self.slots.swap_remove(at);
         }
-        let mut here = self.maps.pop().unwrap_or_else(|| Box::new([0; UNITS / 64]));
-        here.fill(0);
+        self.here[(spare - self.first) as usize].fill(0);
         self.slots.push(Slot {
             key,
             since: now,
             spare: Some(spare),
-            here,
             units: 0,
             fragments: 0,
             len: None,
@@ -256,7 +259,6 @@ impl Reassembly {
             }
             let slot = self.slots.swap_remove(at);
             self.free.extend(slot.spare);
-            self.maps.push(slot.here);
             lost(slot.key.port, slot.fragments);
         }
     }

@@ -204,7 +204,7 @@ pub struct Piece {
 
 impl Outgoing {
     /// Bytes of the IP packet.
-    pub fn len(&self) -> u32 {
+    pub fn size(&self) -> u32 {
         u32::from(self.total)
     }
 

@@ -238,7 +238,10 @@ impl Backend for SyscallBackend {
             match mmsg::send(first.socket, &messages) {
                 Ok(0) => results.push((first.tag, Err(libc::EAGAIN))),
                 Ok(count) => {
-                    results.extend(rest[..count].iter().map(|(r, _)| (r.tag, Ok(r.len))));
+                    results.extend(rest[..count].iter().map(|(request, header)| {
+                        // A header is at most 104 bytes long.
+                        (request.tag, Ok(request.len + header.bytes().len() as u32))
+                    }));
                     rest = &rest[count..];
                     continue;
                 }

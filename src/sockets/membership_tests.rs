@@ -88,6 +88,19 @@ fn five_hundred_groups_reach_the_interface_and_leave_it() {
 }
 
 #[test]
+fn the_loopback_interface_is_joined_like_any_other() {
+    run(|| {
+        crate::sys::test_namespace::ip("link set lo up");
+        let lo = IfIndex(1);
+        let mut memberships = Memberships::new();
+        set(&mut memberships, [any(lo, group(1)), from(lo, group(2), 9)]);
+        assert!(kernel_has(group(1)) && kernel_has(group(2)));
+        set(&mut memberships, []);
+        assert!(!kernel_has(group(1)) && !kernel_has(group(2)));
+    });
+}
+
+#[test]
 fn three_hundred_sources_of_one_group() {
     run(|| {
         let index = veth();

@@ -8,7 +8,7 @@ use std::str::FromStr;
 pub const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// The modules of this program; a module of another crate is written with its crate.
-const MODULES: [&str; 17] = [
+const MODULES: [&str; 19] = [
     "api",
     "cli",
     "clock",

@@ -202,7 +202,7 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
                 self.drop_copies(slot, DropReason::MessageSize, 1);
                 continue;
             };
-            let too_large = send.mtu.filter(|&mtu| outgoing.len() > mtu);
+            let too_large = send.mtu.filter(|&mtu| outgoing.size() > mtu);
             if too_large.is_some() || exit.framing == Framing::Raw {
                 let (from, to) = (payload.0 as usize, (payload.0 + payload.1) as usize);
                 let rest = self.backend.buffer(frame.buffer).get(from..to);

@@ -1,5 +1,8 @@
 //! A worker on a backend of memory: what it sends, and that every frame and copy is counted once.
 
+mod checksums;
+mod cuts;
+mod fields;
 mod forwarding;
 mod fragments;
 mod packets;

@@ -7,16 +7,16 @@ use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 7];
 /// The source of [`sample`].
-const ORIGINAL: [u8; 4] = [10, 0, 1, 9];
-const AS_IT_CAME: SourceRewrite = SourceRewrite { address: None, port: None };
-const ETHERNET: FrameMeta = FrameMeta::plain(LinkLayer::Ethernet);
+pub(super) const ORIGINAL: [u8; 4] = [10, 0, 1, 9];
+pub(super) const AS_IT_CAME: SourceRewrite = SourceRewrite { address: None, port: None };
+pub(super) const ETHERNET: FrameMeta = FrameMeta::plain(LinkLayer::Ethernet);
 
-fn by_link(source: SourceRewrite) -> Send {
+pub(super) fn by_link(source: SourceRewrite) -> Send {
     let egress = Egress::Link { source, link_layer: LinkLayer::Ethernet, mac: MAC };
     Send { egress, ..sent_on(4, Ttl::Keep) }
 }
 
-fn by_raw(source: SourceRewrite) -> Send {
+pub(super) fn by_raw(source: SourceRewrite) -> Send {
     let target = Target::Set(Ipv4Addr::new(192, 0, 2, 1).into());
     Send { egress: Egress::Raw { source }, target, ..sent_on(4, Ttl::Keep) }
 }
@@ -29,7 +29,7 @@ pub(super) fn raw() -> Action {
     Action::Send(by_raw(AS_IT_CAME))
 }
 
-fn is_root() -> bool {
+pub(super) fn is_root() -> bool {
     let root = nix::unistd::geteuid().is_root();
     if !root {
         println!("skipped: needs root, to open the sockets that packets leave by");
@@ -39,22 +39,22 @@ fn is_root() -> bool {
 
 /// What another crate reads in a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Read {
-    macs: Option<([u8; 6], [u8; 6])>,
-    source: [u8; 4],
-    destination: [u8; 4],
-    ttl: u8,
-    tos: u8,
-    identification: u16,
-    dont_fragment: bool,
-    options: Vec<u8>,
-    protocol: u8,
-    ports: (u16, u16),
+pub(super) struct Read {
+    pub(super) macs: Option<([u8; 6], [u8; 6])>,
+    pub(super) source: [u8; 4],
+    pub(super) destination: [u8; 4],
+    pub(super) ttl: u8,
+    pub(super) tos: u8,
+    pub(super) identification: u16,
+    pub(super) dont_fragment: bool,
+    pub(super) options: Vec<u8>,
+    pub(super) protocol: u8,
+    pub(super) ports: (u16, u16),
     /// True where the checksum is right, or will be once the kernel has filled it in.
-    checksum: bool,
+    pub(super) checksum: bool,
     /// 0 in the checksum field.
-    absent: bool,
-    payload: Vec<u8>,
+    pub(super) absent: bool,
+    pub(super) payload: Vec<u8>,
 }
 
 /// The bytes after the virtio header, once the checksum that it asks for is filled in as the
@@ -84,7 +84,7 @@ fn filled(bytes: &[u8]) -> (Vec<u8>, bool) {
     (frame, true)
 }
 
-fn read(to: &SendTo, bytes: &[u8]) -> Read {
+pub(super) fn read(to: &SendTo, bytes: &[u8]) -> Read {
     let frame = match to {
         SendTo::Link { .. } => filled(bytes).0,
         _ => bytes.to_vec(),
@@ -157,7 +157,7 @@ fn unchanged(payload: &[u8]) -> Read {
 }
 
 /// Puts a right header checksum in.
-fn fix_ip(frame: &mut [u8]) {
+pub(super) fn fix_ip(frame: &mut [u8]) {
     let len = usize::from(frame[14] & 0x0f) * 4;
     frame[24..26].fill(0);
     let sum = !crate::wire::checksum::Sum::default().bytes(&frame[14..14 + len]).fold();
@@ -175,7 +175,7 @@ pub(super) fn sample(payload: &[u8]) -> Vec<u8> {
 }
 
 /// Adds IP options: router alert (copied into fragments) and record route (not copied).
-fn with_options(mut bytes: Vec<u8>) -> Vec<u8> {
+pub(super) fn with_options(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes.splice(34..34, OPTIONS);
     bytes[14] = 0x40 | (5 + OPTIONS.len() / 4) as u8;
     let total = (bytes.len() - 14) as u16;
@@ -184,15 +184,15 @@ fn with_options(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-const OPTIONS: [u8; 12] = [0x94, 4, 0, 0, 7, 7, 4, 0, 0, 0, 0, 0];
+pub(super) const OPTIONS: [u8; 12] = [0x94, 4, 0, 0, 7, 7, 4, 0, 0, 0, 0, 0];
 
-fn relay(send: Send, meta: FrameMeta, bytes: Vec<u8>) -> Outcome {
+pub(super) fn relay(send: Send, meta: FrameMeta, bytes: Vec<u8>) -> Outcome {
     let turns =
         vec![start(vec![Action::Send(send)]), frames(vec![(0, About::Packet(meta), bytes)])];
     run(turns, sent)
 }
 
-fn relay_one(send: Send, meta: FrameMeta, bytes: Vec<u8>) -> (SendTo, Read) {
+pub(super) fn relay_one(send: Send, meta: FrameMeta, bytes: Vec<u8>) -> (SendTo, Read) {
     let outcome = relay(send, meta, bytes);
     let [(to, bytes)] = &outcome.log.packets[..] else {
         panic!("{:?} {:?}", outcome.log.packets, outcome.output(0))
@@ -201,7 +201,7 @@ fn relay_one(send: Send, meta: FrameMeta, bytes: Vec<u8>) -> (SendTo, Read) {
     (*to, read(to, bytes))
 }
 
-fn drops(send: Send, bytes: Vec<u8>) -> Vec<(DropReason, u64)> {
+pub(super) fn drops(send: Send, bytes: Vec<u8>) -> Vec<(DropReason, u64)> {
     let outcome = relay(send, ETHERNET, bytes);
     assert!(outcome.log.packets.is_empty() && outcome.log.sent.is_empty());
     outcome.output(0).drops.iter().collect()
@@ -302,56 +302,6 @@ fn options_number_and_df_stay() {
     assert_eq!(relay_one(by_link(AS_IT_CAME), ETHERNET, bytes.clone()).1, expected);
     let (_, read) = relay_one(by_raw(AS_IT_CAME), ETHERNET, bytes);
     assert_eq!(read, Read { macs: None, destination: [192, 0, 2, 1], ..expected });
-}
-
-#[test]
-fn the_senders_checksum_still_tells_about_the_payload() {
-    if !is_root() {
-        return;
-    }
-    let source = SourceRewrite { address: Some(Ipv4Addr::new(10, 7, 7, 7).into()), port: Some(77) };
-    for send in [by_link(source), by_raw(source)] {
-        let mut absent = sample(b"hello");
-        absent[40..42].fill(0);
-        let read = relay_one(send, ETHERNET, absent).1;
-        assert!(read.absent, "none stays none");
-        // The device vouched for bytes that were damaged later: nobody calls that right.
-        let mut damaged = sample(b"hello");
-        damaged[44] ^= 0x10;
-        let meta = FrameMeta { flags: DATA_VALID, ..ETHERNET };
-        let read = relay_one(send, meta, damaged).1;
-        assert!(!read.checksum && !read.absent);
-    }
-}
-
-#[test]
-fn a_checksum_of_zero_is_written_as_all_ones() {
-    if !is_root() {
-        return;
-    }
-    // Each source port gives another checksum: one of them is 0xffff, before and after.
-    let (mut before, mut after) = (0, 0);
-    for port in 0..=u16::MAX {
-        let mut bytes = sample(&port.to_be_bytes());
-        let field = u16::from_be_bytes([bytes[40], bytes[41]]);
-        let new = port.wrapping_mul(77) | 1;
-        let source = SourceRewrite { address: None, port: Some(new) };
-        let is_interesting = field == 0xffff || field.wrapping_add(40_000).wrapping_sub(new) == 0;
-        if !is_interesting && port % 4096 != 0 {
-            continue;
-        }
-        before += usize::from(field == 0xffff);
-        bytes[14..].rotate_left(0);
-        let (to, packet) = {
-            let outcome = relay(by_link(source), ETHERNET, bytes);
-            outcome.log.packets[0].clone()
-        };
-        let read = read(&to, &packet);
-        assert!(read.checksum && !read.absent, "port {port}");
-        let at = VNET_HEADER_LEN + 40;
-        after += usize::from(packet[at..at + 2] == [0xff, 0xff]);
-    }
-    assert!(before > 0 && after > 0, "{before} {after}");
 }
 
 #[test]
@@ -459,107 +409,6 @@ fn other_protocols_leave_by_every_way_with_their_checksum_updated() {
     // The kernel would choose the source, but nobody would put it into the checksum.
     let unknown = Send { egress: Egress::Socket { source: None, port: None }, ..by_socket };
     assert_eq!(drops(unknown, tcp(b"segment")), [(DropReason::NoAddress, 1)]);
-}
-
-/// The datagram that fragments make up: its IP payload. They are those of one datagram, each no
-/// larger than `mtu`.
-fn joined(outcome: &Outcome, mtu: usize) -> Vec<u8> {
-    let mut all = Vec::new();
-    let packets = &outcome.log.packets;
-    for (n, (to, bytes)) in packets.iter().enumerate() {
-        let start = if matches!(to, SendTo::Link { .. }) { VNET_HEADER_LEN + 14 } else { 0 };
-        let ip = &bytes[start..];
-        assert!(ip.len() <= mtu, "{} bytes", ip.len());
-        let sliced = SlicedPacket::from_ip(ip).expect("another crate reads it");
-        let Some(NetSlice::Ipv4(slice)) = sliced.net else { panic!("IPv4") };
-        let header = slice.header().to_header();
-        assert_eq!(header.header_checksum, header.calc_header_checksum());
-        assert_eq!(header.fragment_offset.byte_offset() as usize, all.len());
-        assert_eq!(header.more_fragments, n + 1 < packets.len());
-        assert_eq!(header.identification, 0x1234);
-        let options = if n == 0 { &OPTIONS[..] } else { &OPTIONS[..4] };
-        assert_eq!(&header.options[..], options);
-        all.extend_from_slice(slice.payload().payload);
-    }
-    all
-}
-
-#[test]
-fn what_is_too_large_is_cut_dropped_or_forbidden() {
-    if !is_root() {
-        return;
-    }
-    let payload: Vec<u8> = (0..1000u32).map(|n| (n * 7) as u8).collect();
-    let bytes = with_options(sample(&payload));
-    let size = bytes.len() as u32 - 14;
-    for send in [by_link(AS_IT_CAME), by_raw(AS_IT_CAME)] {
-        let fits = Send { mtu: Some(size), mtu_policy: MtuPolicy::Drop, ..send };
-        assert_eq!(relay_one(fits, ETHERNET, bytes.clone()).1.payload, payload);
-        for meta in [ETHERNET, FrameMeta { flags: NEEDS_CSUM, ..ETHERNET }] {
-            for mtu in [size - 1, 576, 100, 68, 40] {
-                let outcome = relay(Send { mtu: Some(mtu), ..send }, meta, bytes.clone());
-                let udp = joined(&outcome, mtu as usize);
-                assert_eq!(udp[8..], payload, "mtu {mtu}");
-                let destination = match send.egress {
-                    Egress::Raw { .. } => [192, 0, 2, 1],
-                    _ => group(1).octets(),
-                };
-                let header = etherparse::UdpHeader::from_slice(&udp).expect("a header").0;
-                let right =
-                    header.calc_checksum_ipv4_raw(ORIGINAL, destination, &payload).expect("fits");
-                assert_eq!(header.checksum, right);
-                let output = outcome.output(0);
-                assert_eq!((output.wanted, output.sent, output.bytes), (1, 1, 1000));
-            }
-        }
-        let small = Send { mtu: Some(size - 1), ..send };
-        let policy = Send { mtu_policy: MtuPolicy::Drop, ..small };
-        assert_eq!(drops(policy, bytes.clone()), [(DropReason::MtuExceeded, 1)]);
-        let mut forbidden = bytes.clone();
-        forbidden[20] = 0x40;
-        fix_ip(&mut forbidden);
-        for send in [small, policy] {
-            assert_eq!(drops(send, forbidden.clone()), [(DropReason::DontFragment, 1)]);
-        }
-        let none = Send { mtu: Some(39), ..send };
-        assert_eq!(drops(none, bytes.clone()), [(DropReason::MessageSize, 1)]);
-    }
-}
-
-#[test]
-fn a_copy_in_fragments_is_sent_or_dropped_once() {
-    if !is_root() {
-        return;
-    }
-    let send = Send { mtu: Some(36), ..by_link(AS_IT_CAME) };
-    // 32 bytes of header and options: 8 bytes in the first, 8 in each of the others.
-    let bytes = with_options(sample(&[5; 24_000]));
-    let run_with = |answer: &dyn Fn(usize) -> Answer| {
-        let mut n = 0;
-        let send = Send { mtu: Some(40), ..send };
-        let turns = vec![
-            start(vec![Action::Send(send), Action::Send(send)]),
-            frames(vec![(0, PLAIN, bytes.clone()), (0, PLAIN, sample(b"small"))]),
-        ];
-        run(turns, |_| {
-            n += 1;
-            answer(n)
-        })
-    };
-    let all = run_with(&|_| Answer::Sent);
-    assert!(all.log.flushes.len() > 3, "more fragments than are in flight at once");
-    for refused in [1, 700, SENDS] {
-        let refusal =
-            move |n| if n == refused { Answer::Errno(libc::ENOBUFS) } else { Answer::Sent };
-        let outcome = run_with(&refusal);
-        let (first, second) = (outcome.output(0), outcome.output(1));
-        assert_eq!((first.wanted, first.sent, first.bytes), (2, 1, 5));
-        assert_eq!(first.drops.iter().collect::<Vec<_>>(), [(DropReason::TransmitQueueFull, 1)]);
-        assert_eq!((second.wanted, second.sent, second.bytes), (2, 2, 24_005));
-    }
-    let unqueued = run_with(&|n| if n == 3 { Answer::Unqueued } else { Answer::Sent });
-    assert_eq!(unqueued.output(0).drops.get(DropReason::SendError), 1);
-    assert_eq!(unqueued.output(0).sent, 1);
 }
 
 #[test]
