@@ -20,7 +20,7 @@ mod living;
 mod outputs;
 mod row;
 
-pub(crate) use living::{appearing, local, never_joined};
+pub(crate) use living::{appearing, local, never_joined, trains};
 
 use crate::lab::{
     Frame, Injector, Lab, Line, Namespace, Relay, SOON, Tap, drops, port, rule, sent,

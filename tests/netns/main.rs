@@ -64,6 +64,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("fields::selectors_bind_to_what_appears_later", fields::appearing),
     ("fields::programs_on_this_host", fields::local),
     ("fields::a_group_that_is_not_joined", fields::never_joined),
+    ("fields::trains_and_checksums_left_to_the_device", fields::trains),
     ("fragments::datagrams_arrive_whole", fragments::whole),
     ("fragments::what_never_becomes_whole_is_bounded_and_counted", fragments::bounded),
     ("bookkeeping::the_kernel_drops_what_a_stopped_relay_does_not_take", bookkeeping::kernel_drops),

@@ -214,7 +214,14 @@ fn protocols(row: &impl Fn(&'static str) -> Row) -> Vec<Row> {
         Frame::packet(SOURCE, GROUP, protocol, payload).ttl(64).tos(super::row::TOS).id(0x4321)
     };
     let any = r#"interface: "in0", group: "239.1.1.1", protocol: "any""#;
+    let large = other(253, &[0x3c; 3000]);
+    let in_fragments = row("protocol: any, in fragments on both sides")
+        .input(any)
+        .output(r#"interface: "out0", group: "239.2.2.2""#);
+    let whole = in_fragments.copy(&large, OUT0, TO, 0).in_parts(3);
+    let in_fragments = large.fragments(1500).into_iter().fold(in_fragments, Row::takes);
     vec![
+        in_fragments.leaves(whole),
         row("protocol: any")
             .input(any)
             .output(r#"interface: "out0", group: "239.2.2.2""#)

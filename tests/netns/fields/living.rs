@@ -2,8 +2,8 @@
 
 use super::row::{GROUP, PORT, SOURCE};
 use crate::lab::{
-    Frame, Injector, Lab, Line, Relay, SOON, first_datagram, gets_through, listen, output, rule,
-    sent, state, wait_for,
+    Frame, Injector, Lab, Line, Receive, Relay, SOON, Send, first_datagram, gets_through, listen,
+    output, port, rule, sent, state, wait_for,
 };
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
@@ -119,5 +119,45 @@ pub(crate) fn never_joined(lab: &Lab) {
             (&line.receiver, "rcv0", Ipv4Addr::new(239, 2, 2, 2), 6000),
         );
     }
+    mcrd.stop();
+}
+
+/// Frames as programs make them, with checksums left to the device and whole trains at once: every
+/// datagram leaves once and unchanged, with a source of ours and with its own.
+pub(crate) fn trains(lab: &Lab) {
+    const COUNT: u64 = 5_000;
+    let line = Line::with_outputs(lab, 1500, &[1500, 1500]);
+    let mcrd = Relay::with_config(
+        &line.relay,
+        lab.directory(),
+        r#"{ rules: [{ name: "trains", input: { interface: "in0", group: "239.1.1.1", port: 5000 },
+             outputs: [{ interface: "out0", group: "239.2.2.2" },
+                       { interface: "out1", group: "239.3.3.3", source: "keep" }] }] }"#,
+    );
+    mcrd.wait_state("trains", "active");
+    for (stream, args) in
+        (1..).zip(["--size 1200 --ttl 8", "--size-range 64-1472 --gso --train 1-64 --ttl 8"])
+    {
+        let receivers = [("rcv0", "239.2.2.2", "10.2.0.1"), ("rcv1", "239.3.3.3", "10.1.0.10")]
+            .map(|(interface, group, from)| {
+                (Receive::count(interface, group, 5000, COUNT).start(&line.receiver), from)
+            });
+        let to = ("239.1.1.1", 5000);
+        Send { interface: "src0", to, rate: 10_000, count: COUNT, stream, args }.run(&line.source);
+        for (receiver, from) in receivers {
+            let report = receiver.report();
+            report.assert_perfect(&format!("{args}, from {from}"), COUNT);
+            assert_eq!(report.flows()[0]["sourceAddress"], from);
+        }
+    }
+    let stats = mcrd.json(&["stats"]);
+    let input = port(&stats, "in0");
+    for field in ["superFrames", "partialChecksums"] {
+        assert!(input[field].as_u64() > Some(0), "no {field}: {input}");
+    }
+    for number in [0, 1] {
+        assert_eq!(sent(output(rule(&stats, "trains"), number)), 2 * COUNT);
+    }
+    assert_eq!(stats["ledger"]["closes"], true, "{stats}");
     mcrd.stop();
 }

@@ -112,6 +112,9 @@ fn marks_and_sizes(row: &impl Fn(&'static str) -> Row) -> Vec<Row> {
             .sends(r#"mtuPolicy: "fragment""#)
             .relays_as(large(true), |copy| copy.in_parts(3))
             .relays_as(one_too_many, |copy| copy.in_parts(2))
+            // Router alert is in every fragment, record route in the first only (RFC 791 section 3.1).
+            .relays_as(large(true).options(&[148, 4, 0, 0]), |copy| copy.in_parts(3))
+            .relays_as(large(true).options(&[7, 7, 4, 0, 0, 0, 0, 1]), |copy| copy.in_parts(3))
             .relays(just_fits),
         forbidden,
     ]
@@ -151,6 +154,10 @@ fn sources() -> Vec<Row> {
     ]
 }
 
+const BY_ROUTING: &str = r#"address: "10.2.0.9", port: 6000, source: { address: "192.0.2.7" }"#;
+const BY_LINK: &str = r#"interface: "out0", address: "10.2.0.9", port: 6000,
+    source: { address: "192.0.2.7" }"#;
+
 /// To one host; the kernel resolves its MAC address.
 fn unicast() -> Vec<Row> {
     let row = |name| Row::new(name, Egress::A);
@@ -162,12 +169,18 @@ fn unicast() -> Vec<Row> {
         let copy = to_host(&row, &frame());
         row.takes(frame()).leaves(copy)
     };
-    let foreign = |row: Row| {
-        let plain = to(GROUP, PORT).tos(46 << 2);
+    let foreign = |row: Row, plain: Frame| {
         let copy = to_host(&row, &plain);
         let frame = copy.frame.source(FOREIGN).source_port(40_000);
-        let frame = frame.id(0x1234).fragment_field(crate::lab::DONT_FRAGMENT);
+        let frame = frame.id(plain.identification()).fragment_field(plain.fragment());
         row.takes(plain).leaves(Expected { frame, open: Open::Nothing, ..copy })
+    };
+    let plain = || frame().tos(46 << 2);
+    // The kernel does not fragment packets whose headers are ours.
+    let large = || Frame::udp(SOURCE, GROUP, PORT, &[0xa5; 3000]).ttl(64).id(0x7778);
+    let in_three = |mut row: Row| {
+        row.leaves[0].parts = 3;
+        row
     };
     vec![
         relays(row("unicast by routing").output(r#"address: "10.2.0.9", port: 6000"#)),
@@ -179,11 +192,15 @@ fn unicast() -> Vec<Row> {
             row("unicast, written as a group")
                 .output(r#"interface: "out0", group: "10.2.0.9", port: 6000"#),
         ),
-        foreign(row("unicast by routing, from another address").output(
-            r#"address: "10.2.0.9", port: 6000, source: { address: "192.0.2.7" }"#,
+        foreign(row("unicast by routing, from another address").output(BY_ROUTING), plain()),
+        in_three(foreign(
+            row("unicast by routing, from another address, in fragments").output(BY_ROUTING),
+            large(),
         )),
-        foreign(row("unicast with an interface, from another address").output(
-            r#"interface: "out0", address: "10.2.0.9", port: 6000, source: { address: "192.0.2.7" }"#,
+        foreign(row("unicast with an interface, from another address").output(BY_LINK), plain()),
+        in_three(foreign(
+            row("unicast with an interface, from another address, in fragments").output(BY_LINK),
+            large(),
         )),
         // Like a unicast address, which shows to be a broadcast address where the interface is there.
         row("to a subnet's broadcast address")
