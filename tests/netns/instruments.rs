@@ -9,8 +9,8 @@
 //! ```
 
 use crate::lab::{
-    AddressWatch, Capture, Frame, Injector, Lab, Receive, SOON, Send, Steady, counter,
-    first_datagram, listen, sender, wait_for,
+    AddressWatch, Capture, Frame, Injector, Lab, Receive, SOON, Send, Steady, Tap, Witness,
+    counter, first_datagram, listen, sender, wait_for,
 };
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
@@ -104,4 +104,67 @@ pub(crate) fn generator(lab: &Lab) {
             assert_eq!(report.flows()[0]["sourceAddress"], "10.1.0.10");
         }
     }
+}
+
+/// Frames of the lab, what a tap sees, and what nftables counts, against the kernel and each other.
+pub(crate) fn wire(lab: &Lab) {
+    let (source, receiver) = (lab.namespace("source"), lab.namespace("receiver"));
+    lab.veth((&source, "src0"), (&receiver, "rcv0"), 1500);
+    source.address("src0", "10.1.0.10/24");
+    source.plain_frames("src0");
+    receiver.address("rcv0", "10.1.0.9/24");
+    let member = listen(&receiver, "rcv0", GROUP, 5000);
+    let tap = Tap::new(&receiver, "rcv0");
+    let witness = Witness::new(&receiver, "rcv0", 5000);
+    let other = Witness::new(&receiver, "rcv0", 5001);
+    let next = || loop {
+        let frame = tap.next(SOON).expect("a frame");
+        if frame.to() == GROUP {
+            break frame;
+        }
+    };
+
+    // A frame arrives as it was sent, its tag too; the kernel agrees with its checksums.
+    let injector = Injector::new(&source, "src0");
+    let frame = Frame::udp(SOURCE, Ipv4Addr::new(239, 7, 7, 7), 1, b"every byte")
+        .options(&[148, 4, 0, 0])
+        .destination(GROUP)
+        .port(5000)
+        .source_port(4444)
+        .ttl(9)
+        .tos(0xb8)
+        .id(77);
+    injector.send(&frame);
+    assert_eq!(next(), frame);
+    let (_, from, payload) = first_datagram(&member, SOON).expect("a correct frame");
+    assert_eq!((from, &payload[..]), (SocketAddr::from((SOURCE, 4444)), &b"every byte"[..]));
+    let tagged = Frame::udp(SOURCE, GROUP, 5000, b"tagged").tagged(5 << 13 | 310);
+    injector.send(&tagged);
+    assert_eq!(next(), tagged);
+
+    // The kernel puts our fragments together, in any order, and we put the kernel's together.
+    let large: Vec<u8> = (0..9000_u32).map(|at| (at * 7 % 251) as u8).collect();
+    let whole = Frame::udp(SOURCE, GROUP, 5000, &large[..8972]).id(78);
+    let parts = whole.fragments(1500);
+    assert_eq!(parts.len(), 7);
+    assert_eq!(Frame::whole(parts.clone()), whole);
+    for part in parts.iter().rev() {
+        injector.send(part);
+        assert_eq!(&next(), part);
+    }
+    assert_eq!(first_datagram(&member, SOON).expect("the whole").2, large[..8972]);
+    let socket = sender(&source, SOURCE, 4000);
+    socket.send_to(&large[..3000], SocketAddrV4::new(GROUP, 5000)).expect("sent");
+    let parts: Vec<_> = (0..3).map(|_| next()).collect();
+    assert!(parts.iter().all(Frame::is_fragment), "{parts:?}");
+    let number = parts[0].identification();
+    let expected = Frame::udp(SOURCE, GROUP, 5000, &large[..3000]).source_port(4000).id(number);
+    let seen = Frame::whole(parts).from_mac([0; 6]);
+    assert_eq!(seen, expected.from_mac([0; 6]), "RFC 791 as two others have read it");
+
+    // First fragments have ports, later ones have none, and nobody is asked about tagged frames.
+    assert_eq!((witness.packets(), other.packets()), (3, 0));
+    witness.remove();
+    let again = Witness::new(&receiver, "rcv0", 5000);
+    assert_eq!(again.packets(), 0);
 }

@@ -3,22 +3,28 @@
 mod capture;
 mod counters;
 mod frames;
+mod line;
 mod namespace;
 mod process;
 mod relay;
 mod sockets;
+mod tap;
 mod traffic;
 mod wait;
+mod witness;
 
 pub(crate) use capture::Capture;
 pub(crate) use counters::counter;
-pub(crate) use frames::{Frame, Injector};
+pub(crate) use frames::{DONT_FRAGMENT, Frame, Injector};
+pub(crate) use line::Line;
 pub(crate) use namespace::Namespace;
 pub(crate) use process::Process;
 pub(crate) use relay::{Relay, drops, output, port, rule, sent, state, wanted};
 pub(crate) use sockets::{AddressWatch, Steady, first_datagram, gets_through, listen, sender};
-pub(crate) use traffic::{Receive, Send};
+pub(crate) use tap::Tap;
+pub(crate) use traffic::{Receive, Report, Send};
 pub(crate) use wait::wait_for;
+pub(crate) use witness::Witness;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};

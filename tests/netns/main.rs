@@ -6,15 +6,19 @@
 //! `MCR_VERIFY=1` (set by `make verify`) scales the counts up to the full acceptance numbers.
 
 mod bad_frames;
+mod bookkeeping;
 mod churn;
 mod control_abuse;
 mod fallback;
+mod fields;
 mod forward;
+mod fragments;
 mod group_limits;
 mod instruments;
 mod kernel_drop;
 mod lab;
 mod leaves_nothing;
+mod loops;
 mod many_groups;
 mod matrix;
 mod own_source;
@@ -22,6 +26,9 @@ mod pending;
 mod reload;
 mod returned_index;
 mod sandbox;
+mod scale;
+mod selectors_churn;
+mod two_relays;
 mod two_sources;
 mod unicast;
 
@@ -35,6 +42,7 @@ type Scenario = fn(&Lab);
 const SCENARIOS: &[(&str, Scenario)] = &[
     ("leaves_nothing::a_killed_run_leaves_nothing_behind", leaves_nothing::a_killed_run),
     ("instruments::they_measure_what_they_say", instruments::measure),
+    ("instruments::frames_taps_and_counters_agree_with_the_kernel", instruments::wire),
     ("instruments::the_generator_sees_what_was_sent", instruments::generator),
     ("kernel_drop::the_kernel_drops_an_unroutable_source", kernel_drop::unroutable_source),
     ("forward::one_group_to_two_groups_and_a_unicast_address", forward::fan_out),
@@ -52,6 +60,23 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("churn::an_interface_comes_and_goes", churn::recreated),
     ("returned_index::another_interface_under_the_same_index", returned_index::unseen),
     ("group_limits::more_groups_than_the_filter_tells_apart", group_limits::beyond_the_filter),
+    ("fields::every_field_in_what_leaves", fields::every_row),
+    ("fields::selectors_bind_to_what_appears_later", fields::appearing),
+    ("fields::programs_on_this_host", fields::local),
+    ("fields::a_group_that_is_not_joined", fields::never_joined),
+    ("fragments::datagrams_arrive_whole", fragments::whole),
+    ("fragments::what_never_becomes_whole_is_bounded_and_counted", fragments::bounded),
+    ("bookkeeping::the_kernel_drops_what_a_stopped_relay_does_not_take", bookkeeping::kernel_drops),
+    ("bookkeeping::a_slow_interface_refuses", bookkeeping::slow_output),
+    ("bookkeeping::an_output_without_carrier", bookkeeping::no_carrier),
+    ("bookkeeping::a_filtered_source_and_a_ttl_that_ends", bookkeeping::filtered_and_expired),
+    ("two_relays::each_datagram_goes_round_eight_times", two_relays::bounded),
+    ("two_relays::a_kept_source_ends_with_its_ttl", two_relays::kept_source),
+    ("loops::a_rule_does_not_feed_itself", loops::own_tail),
+    ("loops::a_circle_of_rules_is_cut", loops::circle),
+    ("selectors_churn::another_output_does_not_notice", selectors_churn::come_and_go),
+    ("scale::ten_thousand_rules", scale::ten_thousand),
+    ("scale::rules_of_an_earlier_relay_and_back_and_forth", scale::saved_and_loaded),
     ("matrix::every_payload_once_unchanged_in_order", matrix::all_cells),
 ];
 

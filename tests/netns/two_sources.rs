@@ -110,6 +110,6 @@ pub(crate) fn one_source(lab: &Lab) {
     let stats = mcrd.json(&["stats"]);
     assert!(sent(output(rule(&stats, "ssm"), 0)) >= 100);
     // The other one is explained, too.
-    assert_eq!(drops(port(&stats, "in0"), "no_rule"), 100, "{stats}");
+    assert_eq!(drops(port(&stats, "in0"), "source_filtered"), 100, "{stats}");
     mcrd.stop();
 }

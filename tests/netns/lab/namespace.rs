@@ -108,6 +108,13 @@ impl Namespace {
         );
     }
 
+    /// What leaves an interface leaves as single frames with their checksums filled in.
+    pub(crate) fn plain_frames(&self, interface: &str) {
+        for feature in ["tx-udp-segmentation", "tx-checksum-ip-generic"] {
+            self.offload(interface, feature, false);
+        }
+    }
+
     /// The number of an interface.
     pub(crate) fn index(&self, interface: &str) -> u32 {
         self.within(|| nix::net::if_::if_nametoindex(interface))
