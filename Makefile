@@ -8,7 +8,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test verify fuzz lint fmt doc deb setup fresh clean
+.PHONY: help demo compare test verify fuzz lint fmt doc deb setup fresh clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +16,10 @@ help: ## This list
 demo: ## A real video stream crosses the relay, about 20 seconds (root)
 	@scripts/setup demo
 	@scripts/demo
+
+compare: ## What mcr, socat, smcroute and nftables do with the same traffic, about 4 minutes (root)
+	@scripts/setup compare
+	@scripts/compare
 
 test: ## Everything that proves correctness; the network scenarios need root
 	@scripts/setup test

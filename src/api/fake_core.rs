@@ -9,8 +9,8 @@ use crate::control::view::{
     State, Stats, Traffic, WorkerStatus,
 };
 use crate::types::{
-    Destination, DropReason, IfIndex, Input, InterfaceSelector, Join, Link, LinkLayer, Origin, Output,
-    Port, PortRange, Protocol, Rule, SourceFilter, Time, Ttl, VlanFilter,
+    Destination, DropReason, IfIndex, Input, InterfaceSelector, Join, Link, LinkLayer, Origin,
+    Output, Port, PortRange, Protocol, Rule, SourceFilter, Time, Ttl, VlanFilter,
 };
 use std::net::IpAddr;
 use std::path::PathBuf;

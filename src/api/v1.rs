@@ -90,7 +90,7 @@ pub struct StatsJson {
 }
 
 /// Rules as a configuration file has them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Document {
     /// 1.
@@ -111,7 +111,7 @@ impl Document {
 }
 
 /// What a change did or would do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ChangesJson {
     /// True: nothing has happened.
@@ -143,7 +143,7 @@ impl ChangesJson {
 }
 
 /// The body of `PUT /v1/log-level`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SetLogLevel {
     /// off, error, warn, info, debug or trace; without `module` also a filter such as

@@ -18,8 +18,10 @@ pub(super) fn input(input: &InputSpec) -> String {
     let port = input.port.map(|port| port.to_string());
     let ports = few(port.into_iter().chain(input.ports.iter().flatten().map(range)));
     let interfaces = interfaces(input.interface.as_deref(), input.interfaces.as_deref());
-    let mut text = format!("{} on {interfaces}", endpoint(&groups, (!ports.is_empty()).then_some(&ports)));
-    let mut add = |more: String| text.push_str(&format!(" {}", more.replace(' ', &TIE.to_string())));
+    let mut text =
+        format!("{} on {interfaces}", endpoint(&groups, (!ports.is_empty()).then_some(&ports)));
+    let mut add =
+        |more: String| text.push_str(&format!(" {}", more.replace(' ', &TIE.to_string())));
     if let Some(source) = &input.source {
         add(format!("from {}", shown(source)));
     }
@@ -52,7 +54,8 @@ pub(super) fn output(output: &OutputJson) -> String {
         Some(address) => endpoint(&shown(address), port.as_ref()),
         None => unchanged(port.as_ref()),
     };
-    let mut add = |more: String| text.push_str(&format!(" {}", more.replace(' ', &TIE.to_string())));
+    let mut add =
+        |more: String| text.push_str(&format!(" {}", more.replace(' ', &TIE.to_string())));
     if output.spec.local == Some(true) {
         add("on this host".to_owned());
     }

@@ -136,6 +136,8 @@ fn closed_ports_are_a_row_and_part_of_the_sum() {
         kernel_received: 12,
         kernel_dropped: 1,
         frames: 11,
+        whole: 11,
+        joined: 0,
         datagrams: 11,
         matched: 10,
         drops: [(DropReason::NoRule, 1)].into(),

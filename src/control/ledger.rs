@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What a sum is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum SumKind {
     /// Frames that the kernel delivered = those it dropped + those the worker took. What still waits
@@ -118,11 +120,9 @@ impl Counted {
         let drops = self.outputs.drops.iter();
         of_copies.extend(drops.map(|(reason, count)| (reason.name().to_owned(), count)));
         let mut sums = vec![Sum::new(worker, SumKind::Kernel, self.kernel_received, kernel)];
-        for (name, count) in [
-            ("whole", self.ports.whole),
-            ("joined", self.ports.joined),
-            ("held", self.ports.held),
-        ] {
+        for (name, count) in
+            [("whole", self.ports.whole), ("joined", self.ports.joined), ("held", self.ports.held)]
+        {
             of_frames.extend(term(name, count));
         }
         sums.push(Sum::new(worker, SumKind::Frames, self.ports.frames, of_frames));
@@ -169,8 +169,15 @@ mod tests {
     /// two datagrams, 1 waits; 3 datagrams were not wanted; of 28 copies 4 were not sent.
     fn counted() -> Counted {
         let mut counted = Counted::default();
-        let mut port =
-            PortCounters { frames: 24, whole: 15, joined: 6, held: 1, datagrams: 17, matched: 14, ..Default::default() };
+        let mut port = PortCounters {
+            frames: 24,
+            whole: 15,
+            joined: 6,
+            held: 1,
+            datagrams: 17,
+            matched: 14,
+            ..Default::default()
+        };
         port.drops.add(DropReason::IpChecksum, 2);
         port.drops.add(DropReason::NoRule, 2);
         port.drops.add(DropReason::OwnSource, 1);
@@ -197,7 +204,10 @@ mod tests {
         let named = |list: &[(&str, u64)]| {
             list.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect::<Vec<_>>()
         };
-        assert_eq!(terms(SumKind::Frames), named(&[("held", 1), ("ip_checksum", 2), ("joined", 6), ("whole", 15)]));
+        assert_eq!(
+            terms(SumKind::Frames),
+            named(&[("held", 1), ("ip_checksum", 2), ("joined", 6), ("whole", 15)])
+        );
         assert_eq!(
             terms(SumKind::Datagrams),
             named(&[("matched", 14), ("no_rule", 2), ("own_source", 1)])

@@ -77,9 +77,10 @@ impl Sockets {
         filter: &InputFilter,
     ) -> io::Result<()> {
         let (input, ingress) = match key {
-            PortKey::Packet(iif) => {
-                (InputSocket::packet(iif, link_layer, filter, self.receive_buffer)?, Ingress::Packet(link_layer))
-            }
+            PortKey::Packet(iif) => (
+                InputSocket::packet(iif, link_layer, filter, self.receive_buffer)?,
+                Ingress::Packet(link_layer),
+            ),
             PortKey::Udp(iif, address, udp_port) => (
                 InputSocket::udp(iif, address, udp_port, self.receive_buffer)?,
                 Ingress::Udp(SocketAddrV4::new(address, udp_port)),

@@ -3,7 +3,10 @@
 use super::document::{plain, tidy};
 use super::operations::{Answer, Body, OPERATIONS, Operation};
 use crate::api::Problem;
-use crate::api::v1::{InterfaceStatus, Mroute, Pong, RuleJson, StatsJson, WorkerStatus};
+use crate::api::v1::{
+    ChangesJson, Document, EventJson, InterfaceStatus, LogLevel, Mroute, Pong, RuleJson,
+    SetLogLevel, StatsJson, WorkerStatus,
+};
 use crate::config::v1::RuleSpec;
 use schemars::Schema;
 use schemars::generate::SchemaSettings;
@@ -94,6 +97,8 @@ fn schemas() -> Value {
     };
     let mut requests = SchemaSettings::draft2020_12().with(settings).into_generator();
     requests.subschema_for::<RuleSpec>();
+    requests.subschema_for::<Document>();
+    requests.subschema_for::<SetLogLevel>();
     let mut answers =
         SchemaSettings::draft2020_12().with(settings).for_serialize().into_generator();
     answers.subschema_for::<Pong>();
@@ -102,6 +107,9 @@ fn schemas() -> Value {
     answers.subschema_for::<WorkerStatus>();
     answers.subschema_for::<InterfaceStatus>();
     answers.subschema_for::<Mroute>();
+    answers.subschema_for::<ChangesJson>();
+    answers.subschema_for::<EventJson>();
+    answers.subschema_for::<LogLevel>();
     answers.subschema_for::<Problem>();
     let mut all = shaped(answers.take_definitions(true), plain);
     all.extend(shaped(requests.take_definitions(true), tidy));
@@ -118,106 +126,11 @@ fn shaped(definitions: Map<String, Value>, change: fn(&mut Schema)) -> Map<Strin
     definitions.into_iter().map(shape).collect()
 }
 
-/// Documents around those types.
+/// A document that has no type of its own.
 fn documents() -> Map<String, Value> {
-    let text = |description: &str| json!({"type": "string", "description": description});
-    let count =
-        |description: &str| json!({"type": "integer", "minimum": 0, "description": description});
-    let named = json!({
-        "Document": {
-            "description": "Rules as a configuration file has them.",
-            "type": "object",
-            "additionalProperties": false,
-            "required": ["rules"],
-            "properties": {
-                "version": {"description": "The version of this format.", "const": 1},
-                "rules": {
-                    "description": "The rules.",
-                    "type": "array", "items": reference("RuleSpec"), "maxItems": 100_000,
-                },
-            },
-        },
-        "RuleOrChanges": {
-            "description": "A rule, or with dryRun what the change would do.",
-            "anyOf": [reference("RuleJson"), reference("Changes")],
-        },
-        "Changes": {
-            "description": "What a change did or would do.",
-            "type": "object",
-            "required": ["dryRun", "added", "removed", "changed", "unchanged", "changes"],
-            "properties": {
-                "dryRun": {"type": "boolean", "description": "True: nothing has happened."},
-                "added": count("How many rules are added."),
-                "removed": count("How many are removed."),
-                "changed": count("How many have other contents under the same id."),
-                "unchanged": count("How many stay as they are, with their counters."),
-                "changes": {
-                    "description": "Each of them.",
-                    "type": "array",
-                    "items": {
-                        "type": "object",
-                        "required": ["change", "id", "rule", "state", "reason"],
-                        "properties": {
-                            "change": {
-                                "description": "What happened to the rule.",
-                                "type": "string",
-                                "enum": ["added", "removed", "changed", "unchanged"],
-                            },
-                            "id": text("The rule's id."),
-                            "rule": text("Its origin and name, or its origin and id."),
-                            "state": {
-                                "description": "What it does then; null for one that is removed.",
-                                "anyOf": [reference("State"), {"type": "null"}],
-                            },
-                            "reason": {
-                                "description": "Why it is pending.",
-                                "type": ["string", "null"],
-                            },
-                        },
-                    },
-                },
-            },
-        },
-        "Event": {
-            "description": "One line of the stream: what has changed. The other members depend on it.",
-            "type": "object",
-            "required": ["event"],
-            "properties": {
-                "event": text("What has changed, such as ruleAdded or interfaceGone; subscribed is the \
-                               first line, alive comes when nothing else does."),
-                "sequence": count("Counts up by one from event to event; a gap means lines were lost."),
-                "time": {
-                    "description": "When it was told, RFC 3339 in UTC.",
-                    "type": "string", "format": "date-time",
-                },
-            },
-        },
-        "LogLevel": {
-            "description": "What is logged.",
-            "type": "object",
-            "required": ["level"],
-            "properties": {
-                "level": text("For everything without a level of its own."),
-                "modules": {
-                    "description": "Levels of single modules.",
-                    "type": "object", "additionalProperties": {"type": "string"},
-                },
-            },
-        },
-        "SetLogLevel": {
-            "description": "What is to be logged.",
-            "type": "object",
-            "additionalProperties": false,
-            "required": ["level"],
-            "properties": {
-                "level": text("off, error, warn, info, debug or trace; without module also a filter \
-                               such as info,mcr::netlink=debug."),
-                "module": text("The module that it is for; absent: everything."),
-            },
-        },
+    let either = json!({
+        "description": "A rule, or with dryRun what the change would do.",
+        "anyOf": [reference("RuleJson"), reference("ChangesJson")],
     });
-    match named {
-        Value::Object(named) => named,
-        _ => Map::new(),
-    }
+    Map::from_iter([("RuleOrChanges".to_owned(), either)])
 }

@@ -103,7 +103,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         summary: "Make the rules of origin runtime those of a document, all or nothing",
         parameters: &[DRY_RUN],
         body: Some("Document"),
-        answers: &[ok("What changed, or would change.", Body::One("Changes"))],
+        answers: &[ok("What changed, or would change.", Body::One("ChangesJson"))],
     },
     Operation {
         parameters: &[KEY],
@@ -158,7 +158,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "/v1/events",
         "listen",
         "What changes, as it changes",
-        &[ok("One JSON object a line, without end.", Body::Lines("Event"))],
+        &[ok("One JSON object a line, without end.", Body::Lines("EventJson"))],
     ),
     get("/v1/log-level", "logLevel", "What is logged", &[ok("The levels.", Body::One("LogLevel"))]),
     Operation {

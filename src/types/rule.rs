@@ -17,7 +17,9 @@ pub type Port = NonZeroU16;
 pub const UNSET_TTL: u8 = 16;
 
 /// A rule's identity over its life: 1 to 64 letters, digits, `-`, `_` and `.`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct RuleId(String);
 
@@ -71,7 +73,9 @@ impl fmt::Display for RuleId {
 }
 
 /// Who asked for a rule. The order is the precedence between rules of equal priority.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
     /// The configuration file; wins over the others.

@@ -159,8 +159,8 @@ pub(crate) fn wire(lab: &Lab) {
     assert!(parts.iter().all(Frame::is_fragment), "{parts:?}");
     let number = parts[0].identification();
     let expected = Frame::udp(SOURCE, GROUP, 5000, &large[..3000]).source_port(4000).id(number);
-    let seen = Frame::whole(parts).from_mac([0; 6]);
-    assert_eq!(seen, expected.from_mac([0; 6]), "RFC 791 as two others have read it");
+    let seen = Frame::whole(parts).source_mac([0; 6]);
+    assert_eq!(seen, expected.source_mac([0; 6]), "RFC 791 as two others have read it");
 
     // First fragments have ports, later ones have none, and nobody is asked about tagged frames.
     assert_eq!((witness.packets(), other.packets()), (3, 0));

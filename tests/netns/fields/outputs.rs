@@ -163,7 +163,7 @@ fn unicast() -> Vec<Row> {
     let row = |name| Row::new(name, Egress::A);
     let to_host = |row: &Row, frame: &Frame| {
         let copy = row.copy(frame, OUT0, RECEIVER, TO_PORT);
-        Expected { frame: copy.frame.to_mac(RECEIVER_MAC), ..copy }
+        Expected { frame: copy.frame.target_mac(RECEIVER_MAC), ..copy }
     };
     let relays = |row: Row| {
         let copy = to_host(&row, &frame());
@@ -210,6 +210,6 @@ fn unicast() -> Vec<Row> {
         row("a unicast address of ours as input")
             .input(r#"interface: "in0", group: "10.1.0.1", port: 5000"#)
             .sends("")
-            .relays(to(Ipv4Addr::new(10, 1, 0, 1), PORT).to_mac(super::INPUT_MAC)),
+            .relays(to(Ipv4Addr::new(10, 1, 0, 1), PORT).target_mac(super::INPUT_MAC)),
     ]
 }

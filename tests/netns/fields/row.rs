@@ -190,7 +190,7 @@ impl Row {
             Some(_) => copy.destination(group).port(port),
             None => copy.destination(group),
         };
-        Expected { seen_at: out.seen_at, frame: copy.from_mac(out.mac), open, parts: 1 }
+        Expected { seen_at: out.seen_at, frame: copy.source_mac(out.mac), open, parts: 1 }
     }
 
     /// This copy leaves.

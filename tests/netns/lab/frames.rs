@@ -146,13 +146,13 @@ impl Frame {
     }
 
     /// From this MAC address.
-    pub(crate) fn from_mac(mut self, mac: [u8; 6]) -> Self {
+    pub(crate) fn source_mac(mut self, mac: [u8; 6]) -> Self {
         self.put(6, &mac);
         self
     }
 
     /// To this MAC address.
-    pub(crate) fn to_mac(mut self, mac: [u8; 6]) -> Self {
+    pub(crate) fn target_mac(mut self, mac: [u8; 6]) -> Self {
         self.put(0, &mac);
         self
     }
