@@ -1,6 +1,7 @@
 //! A page for a program: its options, each of its commands with theirs, and what clap does not know.
 
 use super::roff::Page;
+use super::sheet::Sheet;
 use clap::Command;
 use clap_mangen::Man;
 use std::io;

@@ -1,6 +1,7 @@
 //! The page of the configuration file: every field, from the schema that is published.
 
 use super::roff::Page;
+use super::sheet::Sheet;
 use crate::schema;
 use serde_json::{Map, Value};
 
@@ -35,20 +36,33 @@ pub(super) fn page() -> String {
     page.verbatim(EXAMPLE);
     page.section("FIELDS");
     let definitions = schema["$defs"].as_object().cloned().unwrap_or_default();
-    let mut writer = Writer { definitions, sections: Vec::new() };
-    writer.object("the file", "", &schema, &mut page);
-    let mut next = 0;
-    while let Some((path, object)) = writer.sections.get(next).cloned() {
-        next += 1;
-        writer.object(&path, &format!("{path}."), &object, &mut page);
-    }
+    fields("the file", &schema, definitions, "#/$defs/", &mut page);
     page.section("SEE ALSO");
     page.paragraph("mcrd(8), mcrctl(1)");
     page.text()
 }
 
+/// Every field of an object and of those in it, from a schema whose definitions are referred to under
+/// `place`.
+pub(super) fn fields(
+    title: &str,
+    schema: &Value,
+    definitions: Map<String, Value>,
+    place: &'static str,
+    page: &mut dyn Sheet,
+) {
+    let mut writer = Writer { definitions, place, sections: Vec::new() };
+    writer.object(title, "", schema, page);
+    let mut next = 0;
+    while let Some((path, object)) = writer.sections.get(next).cloned() {
+        next += 1;
+        writer.object(&path, &format!("{path}."), &object, page);
+    }
+}
+
 struct Writer {
     definitions: Map<String, Value>,
+    place: &'static str,
     /// Objects that have a part of their own: path and schema.
     sections: Vec<(String, Value)>,
 }
@@ -56,11 +70,11 @@ struct Writer {
 impl Writer {
     /// What `$ref` leads to, or the node itself.
     fn target<'n>(&'n self, node: &'n Value) -> &'n Value {
-        let name = node["$ref"].as_str().and_then(|target| target.strip_prefix("#/$defs/"));
+        let name = node["$ref"].as_str().and_then(|target| target.strip_prefix(self.place));
         name.and_then(|name| self.definitions.get(name)).unwrap_or(node)
     }
 
-    fn object(&mut self, title: &str, prefix: &str, object: &Value, page: &mut Page) {
+    fn object(&mut self, title: &str, prefix: &str, object: &Value, page: &mut dyn Sheet) {
         page.part(title);
         let description = object["description"].as_str().unwrap_or_default();
         page.paragraph(description);

@@ -1,10 +1,13 @@
-//! L5, man pages and completions, made of the command lines and of the file's schema.
+//! L5, man pages, completions and docs/reference.md, made of the command lines and of the schemas.
 //!
-//! They are committed under `docs/man`; a test compares, and `MCR_BLESS=1` writes them anew.
+//! They are committed under `docs`; a test compares, and `MCR_BLESS=1` writes them anew.
 
 mod commands;
 mod file;
+mod markdown;
+mod reference;
 mod roff;
+mod sheet;
 
 #[cfg(test)]
 mod tests;
@@ -27,6 +30,11 @@ pub fn pages() -> Vec<(String, String)> {
         ("mcrgen.1".to_owned(), commands::page(&mcrgen, 1, commands::MCRGEN)),
         ("mcr.json5.5".to_owned(), file::page()),
     ]
+}
+
+/// docs/reference.md: every field, option, variable, exit code and counter.
+pub fn reference() -> String {
+    reference::page()
 }
 
 /// Completions of all programs under the names that bash, zsh and fish look for: the file's path, its

@@ -1,5 +1,6 @@
 //! The few macros of man(7) that we use.
 
+use super::sheet::Sheet;
 use std::fmt::Write;
 
 /// A page as it grows.
@@ -15,31 +16,6 @@ impl Page {
     /// A section.
     pub(super) fn section(&mut self, title: &str) {
         self.line(&format!(".SH \"{title}\""));
-    }
-
-    /// A part of a section.
-    pub(super) fn part(&mut self, title: &str) {
-        self.line(&format!(".SS \"{}\"", escaped(title)));
-    }
-
-    /// A paragraph.
-    pub(super) fn paragraph(&mut self, text: &str) {
-        self.line(".PP");
-        self.line(&escaped(text));
-    }
-
-    /// An entry of a list: a bold term, words beside it, what it means.
-    pub(super) fn entry(&mut self, term: &str, beside: &str, meaning: &str) {
-        self.line(".TP");
-        let beside = if beside.is_empty() { String::new() } else { format!("  {beside}") };
-        self.line(&format!("\\fB{}\\fR{}", escaped(term), escaped(&beside)));
-        self.line(&escaped(meaning));
-    }
-
-    /// A line below the entry before it.
-    pub(super) fn below(&mut self, text: &str) {
-        self.line(".br");
-        self.line(&escaped(text));
     }
 
     /// Lines as they are.
@@ -62,6 +38,29 @@ impl Page {
 
     pub(super) fn text(self) -> String {
         self.0
+    }
+}
+
+impl Sheet for Page {
+    fn part(&mut self, title: &str) {
+        self.line(&format!(".SS \"{}\"", escaped(title)));
+    }
+
+    fn paragraph(&mut self, text: &str) {
+        self.line(".PP");
+        self.line(&escaped(text));
+    }
+
+    fn entry(&mut self, term: &str, beside: &str, meaning: &str) {
+        self.line(".TP");
+        let beside = if beside.is_empty() { String::new() } else { format!("  {beside}") };
+        self.line(&format!("\\fB{}\\fR{}", escaped(term), escaped(&beside)));
+        self.line(&escaped(meaning));
+    }
+
+    fn below(&mut self, text: &str) {
+        self.line(".br");
+        self.line(&escaped(text));
     }
 }
 

@@ -12,6 +12,28 @@ fn the_published_pages_are_current() {
     }
 }
 
+#[test]
+fn the_published_reference_is_current_and_complete() {
+    let text = super::reference();
+    published("docs/reference.md", &text);
+    for reason in crate::types::DropReason::ALL {
+        assert!(text.contains(&format!("- `{}`: ", reason.name())), "{reason:?}");
+        assert!(reason.meaning().ends_with('.'), "{reason:?}");
+    }
+    for part in [
+        "- `mtuPolicy` (",
+        "- `--state-dir DIR` (or MCR_STATE_DIR): ",
+        "- `3`: ",
+        "- `MCR_SOCKET`: ",
+    ] {
+        assert!(text.contains(part), "no {part}");
+    }
+    for counter in ["kernelDropped", "superFrames", "joined", "wanted", "egressEvictions", "closes"]
+    {
+        assert!(text.contains(&format!("- `{counter}` (")), "no {counter}");
+    }
+}
+
 fn page(name: &str) -> String {
     pages().into_iter().find(|(file, _)| file == name).expect("a page").1
 }

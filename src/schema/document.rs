@@ -10,7 +10,7 @@ pub fn file() -> Value {
     written_by_people::<v1::File>(
         "config",
         "The configuration file of mcrd. Keys are written as here; the loader also takes them in \
-         snake_case, as the earlier MCR wrote them, and null for a key that is absent.",
+         snake_case, as the earlier MCR wrote them.",
     )
 }
 

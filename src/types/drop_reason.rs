@@ -36,6 +36,11 @@ macro_rules! drop_reasons {
                 match self { $(Self::$name => $text,)+ }
             }
 
+            /// What it means, in a sentence.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc),+).trim_ascii_start(),)+ }
+            }
+
             /// Where it is counted.
             pub const fn stage(self) -> DropStage {
                 match self { $(Self::$name => DropStage::$stage,)+ }
