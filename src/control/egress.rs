@@ -4,7 +4,7 @@ use super::interfaces::Interfaces;
 use super::resolve::{down, no_carrier};
 use crate::fib::{Egress, Send, SourceRewrite, Target};
 use crate::types::{
-    Destination, DropReason, Input, Link, MtuPolicy, Output, OutputSource, is_multicast,
+    Destination, DropReason, Input, Link, MtuPolicy, Output, OutputSource, Protocol, is_multicast,
 };
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -26,6 +26,7 @@ const KEPT: SourceRewrite = SourceRewrite { address: None, port: None };
 
 /// A unicast output that leaves its interface to the kernel's routing, and what may be wrong.
 pub(super) fn routed(
+    input: &Input,
     output: &Output,
     interfaces: &Interfaces,
 ) -> Result<(Send, Option<String>), Blocked> {
@@ -53,6 +54,7 @@ pub(super) fn routed(
             }
         }
     };
+    let mtu = mtu.filter(|_| needs_mtu(input, output, egress));
     Ok((send(output, None, egress, false, mtu), note))
 }
 
@@ -112,7 +114,17 @@ pub(super) fn on_link(
             }
         }
     };
-    Ok(send(output, Some(link), egress, broadcast, Some(link.mtu)))
+    let mtu = Some(link.mtu).filter(|_| needs_mtu(input, output, egress));
+    Ok(send(output, Some(link), egress, broadcast, mtu))
+}
+
+/// True where we have to see to it that packets are not larger than the MTU. What the kernel fragments
+/// for us need not know it: it may change without a new table.
+fn needs_mtu(input: &Input, output: &Output, egress: Egress) -> bool {
+    // Of protocols other than UDP there are no sockets that would make new packets.
+    let kernel_fragments =
+        matches!(egress, Egress::Socket { .. }) && input.protocol == Protocol::Udp;
+    !kernel_fragments || output.mtu_policy == MtuPolicy::Drop
 }
 
 fn kept_unicast() -> Blocked {
@@ -127,8 +139,6 @@ fn send(
     broadcast: bool,
     mtu: Option<u32>,
 ) -> Send {
-    // What the kernel fragments for us need not know the MTU: it may change without a new table.
-    let ours = !matches!(egress, Egress::Socket { .. }) || output.mtu_policy == MtuPolicy::Drop;
     Send {
         oif: link.map(|link| link.index),
         target: match output.destination {
@@ -144,7 +154,7 @@ fn send(
         dscp: output.dscp,
         egress,
         broadcast,
-        mtu: mtu.filter(|_| ours),
+        mtu,
         mtu_policy: output.mtu_policy,
     }
 }

@@ -259,7 +259,7 @@ fn resolve_output(
     let mut resolved = ResolvedOutput::default();
     let mut push = |action| copies.push(CopyOut { slot, action });
     if output.interfaces.is_empty() && !output.local {
-        return match egress::routed(output, interfaces) {
+        return match egress::routed(&rule.input, output, interfaces) {
             Ok((send, note)) => {
                 push(Action::Send(send));
                 ResolvedOutput { note, ..resolved }

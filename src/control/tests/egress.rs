@@ -85,6 +85,15 @@ fn the_mtu_is_known_where_we_need_it_only() {
     assert_eq!(sent(output("b")).mtu, None, "the kernel fragments");
     assert_eq!(sent(keep).mtu, Some(9000));
     assert_eq!((sent(drop.clone()).mtu, sent(drop).mtu_policy), (Some(9000), MtuPolicy::Drop));
+    let mut core = core();
+    core.add(with(rule("any"), |r| {
+        r.input.protocol = crate::types::Protocol::Any;
+        r.input.ports.clear();
+    }));
+    let Action::Send(send) = core.router.fib.entries()[0].1.copies[0].action else {
+        panic!("a send")
+    };
+    assert_eq!(send.mtu, Some(9000), "of other protocols we make the fragments");
 }
 
 #[test]

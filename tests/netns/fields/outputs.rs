@@ -113,8 +113,10 @@ fn marks_and_sizes(row: &impl Fn(&'static str) -> Row) -> Vec<Row> {
             .relays_as(large(true), |copy| copy.in_parts(3))
             .relays_as(one_too_many, |copy| copy.in_parts(2))
             // Router alert is in every fragment, record route in the first only (RFC 791 section 3.1).
-            .relays_as(large(true).options(&[148, 4, 0, 0]), |copy| copy.in_parts(3))
-            .relays_as(large(true).options(&[7, 7, 4, 0, 0, 0, 0, 1]), |copy| copy.in_parts(3))
+            .relays_as(large(true).id(0x777a).options(&[148, 4, 0, 0]), |copy| copy.in_parts(3))
+            .relays_as(large(true).id(0x777b).options(&[7, 7, 4, 0, 0, 0, 0, 1]), |copy| {
+                copy.in_parts(3)
+            })
             .relays(just_fits),
         forbidden,
     ]
