@@ -54,6 +54,8 @@ enum State {
 struct Dump {
     table: Table,
     spoilt: bool,
+    /// An address has gone since this table was asked for.
+    shrunk: bool,
     attempts: u32,
     picture: Picture,
     backlog: Vec<Change>,
@@ -143,6 +145,7 @@ fn begin(receive_buffer: ReceiveBuffer) -> io::Result<State> {
     let dump = Dump {
         table: Table::FIRST,
         spoilt: false,
+        shrunk: false,
         attempts: 0,
         picture: Picture::default(),
         backlog: Vec::new(),
@@ -150,14 +153,22 @@ fn begin(receive_buffer: ReceiveBuffer) -> io::Result<State> {
     Ok(State::Open(channel, Some(dump)))
 }
 
+/// How often addresses are listed again because one went meanwhile. The kernel goes on by position in
+/// its list, and counts the change (for NLM_F_DUMP_INTR) after the removal: an address can be skipped
+/// unsaid.
+const SHRUNK_ATTEMPTS: u32 = 4;
+
 impl Dump {
     /// Takes one datagram; true when the picture is complete and holds every change until now.
     async fn step(&mut self, channel: &mut Channel) -> Result<bool, Loss> {
-        let Self { spoilt, picture, backlog, .. } = self;
+        let Self { spoilt, shrunk, picture, backlog, .. } = self;
         let mut done = false;
         let mut unshown = Vec::new();
         let take = |message| match message {
-            Message::Notification(change) => backlog.push(change),
+            Message::Notification(change) => {
+                *shrunk |= matches!(change.event, NetEvent::AddressGone(_));
+                backlog.push(change);
+            }
             Message::Entry(change) => {
                 picture.apply(change, &mut unshown);
                 unshown.clear();
@@ -172,7 +183,15 @@ impl Dump {
         if !done {
             return Ok(false);
         }
-        if self.spoilt {
+        let shrunk = std::mem::take(&mut self.shrunk);
+        if !self.spoilt
+            && shrunk
+            && self.table == Table::Addresses
+            && self.attempts < SHRUNK_ATTEMPTS
+        {
+            self.attempts += 1;
+            self.picture.clear(self.table);
+        } else if self.spoilt {
             self.attempts += 1;
             if self.attempts >= DUMP_ATTEMPTS {
                 return Err(Loss::Interrupted);
