@@ -166,8 +166,17 @@ impl InterfaceSelector {
 
     /// The name, where nothing else is said.
     pub fn only_name(&self) -> Option<&IfName> {
-        let name = self.name.as_ref()?;
-        (*self == Self::named(name.clone())).then_some(name)
+        match self {
+            Self {
+                name: Some(name),
+                name_glob: None,
+                name_regex: None,
+                alt_name: None,
+                cidr: None,
+                kind: None,
+            } => Some(name),
+            _ => None,
+        }
     }
 
     /// True where the interface with these addresses fulfils all that is said.
