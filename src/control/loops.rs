@@ -7,7 +7,7 @@
 
 use super::interfaces::Interfaces;
 use crate::fib::{Action, OutputSlot, Resolved, RuleSlot, Send, Target};
-use crate::types::{DropReason, IfIndex};
+use crate::types::{DropReason, IfIndex, VlanFilter};
 use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -27,6 +27,11 @@ pub(super) fn block(
     for (at, resolved) in table.iter().enumerate() {
         for (copy_at, copy) in resolved.copies.iter().enumerate() {
             let Action::Send(send) = &copy.action else { continue };
+            // The table makes no copy that goes back unchanged.
+            let unchanged = send.target == Target::UNCHANGED && send.port.is_none();
+            if unchanged && send.oif == Some(resolved.iif) {
+                continue;
+            }
             let Some(arrives) = arrival(resolved, send, interfaces) else { continue };
             for &other in by_iif.get(&arrives).into_iter().flatten() {
                 let fed = &table[other];
@@ -69,6 +74,10 @@ fn arrival(resolved: &Resolved, send: &Send, interfaces: &Interfaces) -> Option<
 
 /// True where `fed` takes some of what `feeder` sends this way.
 fn takes(fed: &Resolved, feeder: &Resolved, send: &Send) -> bool {
+    // Copies leave without a tag.
+    if matches!(fed.vlan, VlanFilter::Id(_)) {
+        return false;
+    }
     let destinations: Vec<IpNet> = match send.target {
         Target::Set(address) => vec![address.into()],
         Target::Map { .. } => {

@@ -3,7 +3,7 @@
 use super::egress::{self, Blocked};
 use super::interfaces::Interfaces;
 use super::rules::Entry;
-use crate::fib::{Action, CopyOut, OutputSlot, Resolved, Target};
+use crate::fib::{Action, CopyOut, OutputSlot, Resolved};
 use crate::types::{
     Destination, DropReason, IfIndex, Input, InputFilter, InterfaceSelector, Join, Link,
     Membership, Output, Protocol, Rule, is_multicast,
@@ -131,16 +131,10 @@ pub(super) fn resolve(entry: &Entry, interfaces: &Interfaces) -> (Resolution, Ve
         sources: rule.input.sources.clone(),
         protocol: rule.input.protocol,
         link_local: rule.input.link_local,
-        copies: copies.iter().filter(|copy| !goes_back(copy, iif)).copied().collect(),
+        copies: copies.clone(),
     });
     let resolved = resolved.collect();
     (Resolution { input, outputs }, resolved)
-}
-
-/// True for a copy that would go unchanged to where it came from.
-fn goes_back(copy: &CopyOut, iif: IfIndex) -> bool {
-    matches!(copy.action, Action::Send(send)
-        if send.oif == Some(iif) && send.target == Target::UNCHANGED && send.port.is_none())
 }
 
 fn resolve_input(input: &Input, interfaces: &Interfaces) -> ResolvedInput {
@@ -231,8 +225,7 @@ fn addresses(net: Ipv4Net) -> impl Iterator<Item = Ipv4Addr> {
 }
 
 /// Groups that must be joined on the loopback interface so that its traffic reaches applications.
-fn local_memberships(rule: &Rule, output: &Output, interfaces: &Interfaces) -> Vec<Membership> {
-    let Some(lo) = interfaces.loopback().filter(|_| output.local) else { return Vec::new() };
+fn local_groups(rule: &Rule, output: &Output) -> impl Iterator<Item = Ipv4Addr> {
     let nets: Vec<IpNet> = match output.destination {
         Destination::Unchanged => rule.input.groups.clone(),
         Destination::Address(address) => vec![address.into()],
@@ -242,8 +235,12 @@ fn local_memberships(rule: &Rule, output: &Output, interfaces: &Interfaces) -> V
         IpNet::V4(net) if net.network().is_multicast() => Some(addresses(net)),
         _ => None,
     });
-    groups
-        .flatten()
+    groups.flatten()
+}
+
+fn local_memberships(rule: &Rule, output: &Output, interfaces: &Interfaces) -> Vec<Membership> {
+    let Some(lo) = interfaces.loopback().filter(|_| output.local) else { return Vec::new() };
+    local_groups(rule, output)
         .take(MAX_LOCAL_GROUPS)
         .map(|group| Membership { index: lo.index, group: group.into(), source: None })
         .collect()
@@ -292,7 +289,12 @@ fn resolve_output(
             }
         }
     }
-    ResolvedOutput { reason: outcome.reason(), note: outcome.note(), ..resolved }
+    let note = outcome.note().or_else(|| {
+        let most = MAX_LOCAL_GROUPS;
+        (output.local && local_groups(rule, output).nth(most).is_some())
+            .then(|| format!("only the first {most} groups reach programs on this host"))
+    });
+    ResolvedOutput { reason: outcome.reason(), note, ..resolved }
 }
 
 /// The interfaces that the selectors select, by index; what selects none is a trouble.

@@ -18,6 +18,8 @@ pub(super) struct Sockets {
     /// By port number: the worker, the interface, the socket.
     inputs: BTreeMap<u32, (u32, IfIndex, InputSocket)>,
     memberships: Memberships,
+    /// Ports that are closed because of a failure of ours.
+    failing: BTreeMap<u32, String>,
     /// Workers that are not running.
     dead: BTreeSet<u32>,
     workers: BTreeSet<u32>,
@@ -30,6 +32,7 @@ impl Sockets {
         Self {
             receive_buffer,
             inputs: BTreeMap::new(),
+            failing: BTreeMap::new(),
             memberships: Memberships::new(),
             dead: BTreeSet::new(),
             workers: (0..workers).collect(),
@@ -99,10 +102,9 @@ impl Sockets {
         let outcome = self.inputs.get_mut(&port).map(|(_, _, input)| input.set_filter(filter));
         if let Some(Err(error)) = outcome {
             // The old filter stays: new groups would be missing, so the port counts as failed.
-            let reason = format!("cannot set the filter: {error}");
-            let mut events = self.close(pool, port);
-            events.push(Event::PortFailed { port, reason });
-            return events;
+            // Its last counters come with the worker's answer, and the reason with them.
+            self.failing.insert(port, format!("cannot set the filter: {error}"));
+            return self.close(pool, port);
         }
         Vec::new()
     }
@@ -132,6 +134,11 @@ impl Sockets {
         statistics_of(port, &mut input)
     }
 
+    /// Why we had a port closed that is wanted.
+    pub(super) fn failure(&mut self, port: u32) -> Option<String> {
+        self.failing.remove(&port)
+    }
+
     /// Interfaces whose packet sockets are dead, though nobody has said that they are gone.
     pub(super) fn unbound(&self) -> BTreeSet<IfIndex> {
         self.inputs
@@ -152,6 +159,7 @@ impl Sockets {
     /// A worker's ports are closed on its side; ours go with it.
     pub(super) fn worker_died(&mut self, worker: u32) {
         self.inputs.retain(|_, (owner, _, _)| *owner != worker);
+        self.failing.retain(|port, _| self.inputs.contains_key(port));
         self.dead.insert(worker);
     }
 

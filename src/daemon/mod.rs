@@ -274,6 +274,7 @@ impl Daemon {
                 if let Some(event) = self.sockets.closed(port.0) {
                     self.tell(event);
                 }
+                let failure = failure.or(self.sockets.failure(port.0));
                 self.tell(Event::PortClosed { port: port.0, counters: *counters, failure });
             }
             FromWorker::Report(report) => {

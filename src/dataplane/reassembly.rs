@@ -187,7 +187,9 @@ impl Reassembly {
     fn whole(&mut self, at: usize) -> Option<Whole> {
         let slot = &self.slots[at];
         let (len, header_len, spare) = (slot.len?, slot.header_len?, slot.spare?);
-        if slot.units != len.div_ceil(8) {
+        // The first fragment's header may be longer than those that the lengths were checked with: such
+        // a datagram fits no packet, and its time runs out.
+        if slot.units != len.div_ceil(8) || len + u32::from(header_len) > u32::from(u16::MAX) {
             return None;
         }
         let whole = Whole { spare, header_len, payload_len: len, fragments: slot.fragments };

@@ -148,9 +148,11 @@ impl Template {
         self.transport[at..at + 2].copy_from_slice(&after.to_be_bytes());
     }
 
-    /// 0 means "none" in UDP: a checksum that is 0 is written as 0xffff (RFC 768).
+    /// 0 means "none" in UDP and is forbidden in UDP-Lite: a checksum that is 0 is written as 0xffff
+    /// (RFC 768, RFC 3828 section 3.1).
     fn as_field(&self, check: u16) -> u16 {
-        if check == 0 && self.protocol == udp::PROTOCOL { 0xffff } else { check }
+        const UDP_LITE: u8 = 136;
+        if check == 0 && matches!(self.protocol, udp::PROTOCOL | UDP_LITE) { 0xffff } else { check }
     }
 
     /// Bytes of the transport header that are not taken from the received packet.

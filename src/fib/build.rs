@@ -287,6 +287,8 @@ fn meeting_points(net: &IpNet, rules: &[&Resolved]) -> BTreeSet<IpNet> {
     };
     let mut fixed: BTreeSet<(Option<IfIndex>, Ipv4Addr)> = BTreeSet::new();
     let mut mapped: BTreeSet<(Option<IfIndex>, Ipv4Addr)> = BTreeSet::new();
+    // The packet itself, where it came from.
+    mapped.extend(rules.iter().map(|rule| (Some(rule.iif), v4.network())));
     for send in rules.iter().flat_map(|rule| rule.sends()) {
         match narrowed(send.target, net) {
             Target::Set(IpAddr::V4(address)) => _ = fixed.insert((send.oif, address)),
@@ -366,8 +368,9 @@ fn port_segments(rules: &[&Resolved]) -> Vec<(u16, u16, Vec<usize>)> {
 /// A copy to a fixed port and one that keeps its port meet where the packet has that port.
 fn meeting_ports(rules: &[&Resolved]) -> Vec<u32> {
     let sends = || rules.iter().flat_map(|rule| rule.sends());
-    let keeping: Set<Option<IfIndex>> =
+    let mut keeping: Set<Option<IfIndex>> =
         sends().filter(|send| send.port.is_none()).map(|send| send.oif).collect();
+    keeping.extend(rules.iter().map(|rule| Some(rule.iif)));
     sends()
         .filter(|send| keeping.contains(&send.oif))
         .filter_map(|send| send.port)

@@ -226,6 +226,9 @@ fn model(rules: &[Resolved], packet: &FlowKey) -> Option<(Vec<u32>, Vec<Copy>, u
         let fixed_port = if packet.protocol == protocol::UDP { send.port } else { None };
         let (oif, to) = (send.oif, send.target.of(packet.destination));
         let port = fixed_port.unwrap_or(packet.port);
+        if (oif, to, port) == (Some(packet.iif), packet.destination, packet.port) {
+            continue;
+        }
         match copies.iter().find(|other| (other.0, other.1, other.2) == (oif, to, port)) {
             None => copies.push((oif, to, port, send.ttl)),
             Some(other) if other.3 == send.ttl => {}
@@ -260,7 +263,7 @@ fn any_send() -> impl Strategy<Value = Send> {
         1 => (0u8..2).prop_map(|last| Target::Map { base: group(last * 8), host_bits: 3 }),
     ];
     let port = prop_oneof![Just(None), (1u16..5).prop_map(Some)];
-    (2u32..4, target, port, 1u8..3).prop_map(|(oif, target, port, ttl)| Send {
+    (1u32..4, target, port, 1u8..3).prop_map(|(oif, target, port, ttl)| Send {
         target,
         port,
         ..send(oif, ttl)

@@ -24,6 +24,8 @@ impl Union {
         ports: Option<(u16, u16)>,
         rules: impl Iterator<Item = &'r Resolved>,
     ) -> Entry {
+        let unchanged = narrowed(Target::UNCHANGED, net);
+        let own_port = ports.and_then(|(first, last)| (first == last).then_some(first));
         let mut entry = Entry::default();
         let mut sends: Vec<(RuleSlot, Send)> = Vec::new();
         for rule in rules {
@@ -34,6 +36,10 @@ impl Union {
                     continue;
                 };
                 let send = spelled_out(net, ports, send);
+                // Never back unchanged to where it came from, in whatever words that is asked for.
+                if send.oif == Some(rule.iif) && send.target == unchanged && send.port == own_port {
+                    continue;
+                }
                 let action = match sends.iter().find(|(_, other)| same_copy(other, &send)) {
                     None => {
                         sends.push((rule.slot, send));

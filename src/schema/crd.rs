@@ -78,8 +78,15 @@ const CHECKS: &[Check] = &[
 ];
 
 /// Lists whose entries are checked need an end, or the API server finds the checks too expensive.
-const LONGEST: &[(&str, u32)] =
-    &[("input.interfaces", 256), ("input.ports", 256), ("outputs[].interfaces", 256)];
+/// They are those of the loader.
+const LONGEST: &[(&str, u32)] = &[
+    ("input.interfaces", 64),
+    ("input.groups", 1024),
+    ("input.ports", 64),
+    ("input.sources.include", 1024),
+    ("input.sources.exclude", 1024),
+    ("outputs[].interfaces", 64),
+];
 
 /// The definition, as JSON.
 pub fn crd() -> Value {

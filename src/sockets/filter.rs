@@ -41,6 +41,11 @@ const fn test(code: u16, k: u32, jt: u8, jf: u8) -> sock_filter {
     sock_filter { code, jt, jf, k }
 }
 
+/// Refuses everything.
+pub fn nothing() -> Vec<sock_filter> {
+    vec![step(RETURN, REFUSE)]
+}
+
 /// Compiles the filter. Malformed and fragmented packets to a wanted destination pass: they are
 /// counted where they are decoded. Offsets count from the link header of a SOCK_RAW socket; the
 /// kernel has taken a VLAN tag out. Where the destinations do not fit into a program, it is that of

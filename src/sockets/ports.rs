@@ -66,6 +66,8 @@ impl InputSocket {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_nonblocking(true)?;
         socket.bind_device_by_index_v4(NonZeroU32::new(iif.0))?;
+        // An output may send from the same address and port.
+        socket.set_reuse_address(true)?;
         packet::set_receive_buffer(socket.as_fd(), receive_buffer)?;
         for (level, option) in [
             (libc::SOL_UDP, libc::UDP_GRO),
@@ -103,7 +105,8 @@ impl InputSocket {
     /// ENODEV where the interface has gone and the filter asks for other groups than are joined.
     pub fn set_filter(&mut self, filter: &InputFilter) -> io::Result<()> {
         let Kind::Packet { iif, link_layer, all_multicast } = &mut self.kind else {
-            return Ok(());
+            // A UDP socket has one address and port: its filter is only ever shut.
+            return packet::attach_filter(self.socket.as_fd(), &filter::nothing());
         };
         let exact = filter::compile(*link_layer, filter);
         packet::attach_filter(self.socket.as_fd(), &exact).or_else(|error| {

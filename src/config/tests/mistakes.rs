@@ -254,3 +254,32 @@ fn text_names_source_line_column_path() {
     assert!(told.contains("\nrequest:1:2: input.group: is missing"), "{told}");
     assert!(told.starts_with("request:1:1: outputs: is missing"), "{told}");
 }
+
+/// Each list is within its bounds, and together they are too much for the forwarding table.
+#[test]
+fn lists_that_multiply_are_bounded_together() {
+    let groups: Vec<String> =
+        (0..1024).map(|n| format!("\"239.1.{}.{}\"", n / 256, n % 256)).collect();
+    let ports: Vec<String> =
+        (0..64).map(|n| format!("{{ start: {0}, end: {0} }}", 5000 + 2 * n)).collect();
+    let input = |ports: &[String], sources: &str| {
+        format!(
+            "interface: 'eth0', groups: [{}], ports: [{}], sources: {{ include: [{sources}] }}",
+            groups.join(","),
+            ports.join(",")
+        )
+    };
+    let most = (0..3).map(|n| format!("'10.0.0.{}'", 2 * n)).collect::<Vec<_>>().join(",");
+    let text = |ports: &[String], sources: &str| {
+        super::file(&input(ports, sources), super::OUTPUT, "", "")
+    };
+    load_text("test", &text(&ports, &most)).expect("1024 groups, 64 ports, 4 kinds of source");
+    let found = super::mistakes(&text(&ports, &format!("{most},'10.0.0.9'")));
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].path.as_str(), found[0].line), ("rules[0].input", Some(4)));
+    assert_eq!(
+        found[0].message,
+        "makes 327680 combinations of groups, sources, ranges of ports and outputs; at most 262144: \
+         give prefixes and ranges, or several rules"
+    );
+}

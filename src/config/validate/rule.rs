@@ -62,6 +62,15 @@ pub(crate) fn rule(
     if findings.len() > before {
         return None;
     }
+    let entries = combinations(&input, outputs.len());
+    if entries > MAX_COMBINATIONS {
+        let message = format!(
+            "makes {entries} combinations of groups, sources, ranges of ports and outputs; at most \
+             {MAX_COMBINATIONS}: give prefixes and ranges, or several rules"
+        );
+        findings.report(&at.key("input"), message);
+        return None;
+    }
     let name = spec.name.clone();
     let id = match id {
         Some(given) => given?,
@@ -69,6 +78,17 @@ pub(crate) fn rule(
     };
     let enabled = spec.enabled.unwrap_or(true);
     Some(Rule { id, name, origin, enabled, priority, input, outputs })
+}
+
+/// Copies in the forwarding table that one rule may need on one interface: each takes some 100 bytes.
+const MAX_COMBINATIONS: usize = 262_144;
+
+/// What the forwarding table has to tell apart.
+fn combinations(input: &Input, outputs: usize) -> usize {
+    let sources = 1 + input.sources.include.len() + input.sources.exclude.len();
+    [sources, input.ports.len().max(1), outputs]
+        .into_iter()
+        .fold(input.groups.len(), usize::saturating_mul)
 }
 
 fn outputs(

@@ -84,6 +84,15 @@ fn other_ports_do_not_meet() {
 }
 
 #[test]
+fn a_copy_has_no_tag_and_feeds_no_vlan() {
+    let mut core = core();
+    core.add(with(from_to("r", "right", "left"), |r| r.input.vlan = VlanFilter::Id(310)));
+    assert_eq!(blocked(&core), 0);
+    core.add(with(from_to("s", "right", "left"), |r| r.input.vlan = VlanFilter::Any));
+    assert!(blocked(&core) > 0);
+}
+
+#[test]
 fn local_copies_come_in_by_the_loopback_interface() {
     let mut core = core();
     core.add(with(from_to("r", "lo", "b"), |r| {

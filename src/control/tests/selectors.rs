@@ -72,6 +72,24 @@ fn a_copy_never_goes_back_unchanged_to_where_it_came_from() {
 }
 
 #[test]
+fn unchanged_in_other_words_is_unchanged() {
+    for change in [
+        |output: &mut RuleOutput| output.port = "5000".parse().ok(),
+        |output: &mut RuleOutput| output.destination = Destination::Address(ip("239.1.1.1")),
+        |output: &mut RuleOutput| output.ttl = Ttl::Keep,
+    ] {
+        let mut core = Core::new();
+        core.add(with(rule("r"), |r| {
+            r.input.interfaces = glob("?");
+            let mut output = RuleOutput::unchanged(glob("?"));
+            change(&mut output);
+            r.outputs = vec![output];
+        }));
+        assert_eq!(oifs(&core, 1), [2, 3]);
+    }
+}
+
+#[test]
 fn a_prefix_is_joined_group_by_group_and_filtered_as_one() {
     let mut core = Core::new();
     let asked = core.add(with(rule("r"), |r| r.input.groups = net("239.1.1.4/30")));

@@ -38,8 +38,8 @@ fn a_datagram_from_a_socket_has_every_field_that_the_output_names() {
             Seen { to: at([255; 4], 5000), ..same.clone() },
         ),
         (
-            Send { egress: source(Ipv4Addr::LOCALHOST), oif: Some(IfIndex(1)), ..plain },
-            Seen { source: Ipv4Addr::LOCALHOST, oif: 1, ..same.clone() },
+            Send { egress: source(Ipv4Addr::LOCALHOST), oif: Some(IfIndex(8)), ..plain },
+            Seen { source: Ipv4Addr::LOCALHOST, oif: 8, ..same.clone() },
         ),
         (Send { oif: None, ..plain }, Seen { oif: 0, ..same.clone() }),
     ];
