@@ -58,7 +58,7 @@ pub fn write(options: &SendOptions, out: &mut [u8; SEND_LEN]) {
 }
 
 /// Bytes of the control message of a raw socket's send: IP_PKTINFO only. It is the first of those
-/// that [`write`] writes.
+/// that [`write()`] writes.
 pub const RAW_LEN: usize = 32;
 
 /// Writes the control message of a raw socket's send: the interface (0 = routing decides).
