@@ -229,3 +229,16 @@ async fn what_is_not_mcrd_is_a_protocol_error() {
         matches!(&error, ClientError::Unreachable(text) if text.contains("no answer within 50ms"))
     );
 }
+
+#[tokio::test]
+async fn only_long_answers_are_not_indented() {
+    for (rules, indented) in [(1, true), (1000, false)] {
+        let all = (0..rules).map(|n| rule(&format!("r{n}"), None)).collect();
+        let daemon = Daemon::start(Limits::default(), all);
+        let answer = raw(&daemon.path, b"GET /v1/rules HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        let body = answer.split("\r\n\r\n").nth(1).expect("a body");
+        assert_eq!(body.contains("\n  "), indented, "{rules} rules");
+        assert_eq!(daemon.client().rules().await.expect("rules").len(), rules);
+        daemon.stop().await;
+    }
+}
