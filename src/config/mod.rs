@@ -4,7 +4,6 @@
 //! `syntax` (JSON5 to values), `shape` (values to the types of [`v1`]), `validate` (those to
 //! [`crate::types::Rule`]), `diagnose` (places in the text). The control API's rules take the same way.
 
-mod compare;
 mod diagnose;
 pub mod import;
 mod load;
@@ -24,7 +23,6 @@ mod wording;
 #[cfg(test)]
 mod tests;
 
-pub use compare::{Change, Difference, FieldChange, difference, normal_form};
 pub use diagnose::{Diagnostic, Diagnostics};
 pub use load::{Loaded, load_file, load_text, rule_from_json, rule_from_spec};
 pub use output_text::parse_output;

@@ -13,9 +13,7 @@ mod union;
 pub use build::{Builder, Compiled, Conflict, Resolved};
 pub use prefixes::PrefixLengths;
 
-use crate::types::{
-    DropReason, Dscp, IfIndex, LinkLayer, MtuPolicy, Protocol, Ttl, VlanFilter, is_multicast,
-};
+use crate::types::{DropReason, Dscp, IfIndex, LinkLayer, MtuPolicy, Protocol, Ttl, VlanFilter};
 use ipnet::IpNet;
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
@@ -183,7 +181,7 @@ pub struct Entry {
 pub struct FlowSet {
     /// The interface.
     pub iif: IfIndex,
-    /// The VLAN; [`VlanFilter::Any`] = every one that has no entries of its own.
+    /// The VLAN; [`VlanClass::Other`] = every one that has no entries of its own.
     pub vlan: VlanClass,
     /// Destinations, less those with a longer prefix in the table.
     pub destinations: IpNet,
@@ -387,11 +385,6 @@ impl Prefix {
         };
         if wanted { DropReason::SourceFiltered } else { self.miss }
     }
-}
-
-/// True for addresses whose packets need no address resolution: they go to many.
-pub fn is_to_many(address: IpAddr) -> bool {
-    is_multicast(address) || address == IpAddr::V4(Ipv4Addr::BROADCAST)
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! The configuration as operators meet it: mistakes and their messages, spellings, round trips.
 
-mod compare;
 mod field_mistakes;
 mod forms;
 mod identity;
