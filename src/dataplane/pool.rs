@@ -1,5 +1,6 @@
 //! The worker threads: started, woken, started again, stopped.
 
+use super::egress::Supplies;
 use super::link::{FromWorker, Tier, ToWorker};
 use super::syscalls::SyscallBackend;
 use super::uring::UringBackend;
@@ -130,8 +131,14 @@ fn work(
         IoChoice::Auto | IoChoice::IoUring => match UringBackend::new(wake.try_clone()?, buffers) {
             Ok(backend) => {
                 report(FromWorker::Ready { tier: Tier::UringMultishot, reason: None });
-                return Worker::new(backend, inbox, report, settings.egress_sockets, clock::now)
-                    .run();
+                return Worker::new(
+                    backend,
+                    inbox,
+                    report,
+                    (settings.egress_sockets, Supplies::default()),
+                    clock::now,
+                )
+                .run();
             }
             Err(error) if settings.io == IoChoice::IoUring => return Err(error),
             Err(error) => error.to_string(),
@@ -139,7 +146,8 @@ fn work(
     };
     report(FromWorker::Ready { tier: Tier::Syscalls, reason: Some(reason) });
     let backend = SyscallBackend::new(wake, buffers);
-    Worker::new(backend, inbox, report, settings.egress_sockets, clock::now).run()
+    Worker::new(backend, inbox, report, (settings.egress_sockets, Supplies::default()), clock::now)
+        .run()
 }
 
 fn text_of(panic: &(dyn Any + Send)) -> &str {

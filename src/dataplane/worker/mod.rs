@@ -1,16 +1,19 @@
 //! One worker: takes a batch of frames, forwards it by the `Fib`, counts, repeats.
 
+mod batch;
 mod copies;
 mod forward;
+mod sends;
 
-use super::backend::{Backend, PortEvent, PortHandle, SENDS, SendResult};
-use super::egress::EgressSockets;
+use super::backend::{Backend, PIECES, Piece, PortEvent, PortHandle, SENDS, SendResult};
+use super::egress::{EgressSockets, Supplies};
 use super::link::{FromWorker, Ingress, Port, PortId, Report, ToWorker};
 use super::reassembly::Reassembly;
-use crate::fib::Fib;
 use crate::fib::counters::{PortCounters, SlotCounters, WorkerCounters};
+use crate::fib::{Fib, OutputSlot};
 use crate::types::{DropReason, IfIndex, Time};
-use copies::{Pending, Split};
+use batch::{Batch, Part};
+use sends::{Pending, Split};
 use slab::Slab;
 use std::io;
 use std::sync::Arc;
@@ -35,8 +38,17 @@ pub struct Worker<B, R> {
     slots: SlotCounters,
     counters: WorkerCounters,
     egress: EgressSockets,
+    batch: Batch,
     pending: Vec<Pending>,
     results: Vec<SendResult>,
+    /// Refused sends that may go in another way, with the error numbers.
+    retries: Vec<(Pending, i32)>,
+    /// Outputs whose interface takes no trains, by this table.
+    one_by_one: Vec<OutputSlot>,
+    /// The payload of the send that is made.
+    pieces: Vec<Piece>,
+    /// The parts of the run that is sent one by one.
+    parts: Vec<Part>,
     /// Copies that leave in several fragments, until the kernel has answered for all of them.
     split: Slab<Split>,
     reassembly: Reassembly,
@@ -52,7 +64,7 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
         backend: B,
         commands: Receiver<ToWorker>,
         report: R,
-        max_sockets: usize,
+        (max_sockets, supplies): (usize, Supplies),
         now: fn() -> Time,
     ) -> Self {
         Self {
@@ -64,9 +76,14 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
             ports: Vec::new(),
             slots: SlotCounters::default(),
             counters: WorkerCounters::default(),
-            egress: EgressSockets::new(max_sockets),
+            egress: EgressSockets::new(max_sockets, supplies),
+            batch: Batch::default(),
             pending: Vec::with_capacity(SENDS),
             results: Vec::with_capacity(SENDS),
+            retries: Vec::with_capacity(SENDS),
+            one_by_one: Vec::new(),
+            pieces: Vec::with_capacity(PIECES),
+            parts: Vec::with_capacity(SENDS),
             split: Slab::new(),
             now,
             number: 1,
@@ -84,8 +101,7 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
             for frame in &frames {
                 self.forward(&fib, frame)?;
             }
-            self.flush()?;
-            self.reassembly.release();
+            self.send_batch(&fib)?;
             self.backend.recycle(&frames);
             frames.clear();
             for event in events.drain(..) {
@@ -110,6 +126,7 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
                     self.slots.reset(&reset_rules, &reset_outputs);
                     let generation = fib.generation();
                     self.fib = fib;
+                    self.one_by_one.clear();
                     (self.report)(FromWorker::Programmed(generation));
                 }
                 Ok(ToWorker::Collect(request)) => {
