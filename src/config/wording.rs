@@ -80,6 +80,7 @@ fn right(expected: &str, key: &str) -> String {
         ("u32", "workers") => number("from 1 to 64"),
         ("u32", "receiveBufferBytes") => number("from 65536 to 1073741824"),
         ("u32", "version") => "1".to_owned(),
+        ("u32", "burst") => number("from 1 to 64"),
         ("u8", _) => number("from 0 to 255"),
         ("u16", _) => number("from 0 to 65535"),
         ("u32", _) => number("from 0 to 4294967295"),

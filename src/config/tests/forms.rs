@@ -4,8 +4,8 @@ use super::{INPUT, OUTPUT, file, mistakes};
 use crate::config::{Dataplane, Io, Loaded, LogFormat, LogLevel, load_text, parse_output};
 use crate::config::{rule_from_json, rule_from_spec, v1};
 use crate::types::{
-    Destination, Dscp, Join, MtuPolicy, Origin, Output, OutputSource, Port, PortRange, Protocol,
-    RuleId, Ttl, VlanFilter,
+    Destination, Dscp, Join, Limit, MtuPolicy, Origin, Output, OutputSource, Port, PortRange,
+    Protocol, RuleId, Ttl, VlanFilter,
 };
 use std::path::PathBuf;
 
@@ -52,6 +52,35 @@ fn settings() {
     assert_eq!(read.control.socket, Some(PathBuf::from("/tmp/x.sock")));
     assert_eq!(read.control.group.as_deref(), Some("video"));
     assert_eq!((read.log.level, read.log.format), (LogLevel::Trace, LogFormat::Json));
+}
+
+#[test]
+fn rate_limits_and_bursts() {
+    let of = |output: &str| loaded(&file(INPUT, output, "", "")).rules.remove(0).outputs.remove(0);
+    let limit = |bits_per_second, packets_per_second, burst_bytes| {
+        Some(Limit { bits_per_second, packets_per_second, burst_bytes })
+    };
+    let given: &[(&str, Option<Limit>)] = &[
+        ("bitsPerSecond: '3G'", limit(Some(3_000_000_000), None, 37_500_000)),
+        ("bits_per_second: 400000000", limit(Some(400_000_000), None, 5_000_000)),
+        ("bitsPerSecond: '1k'", limit(Some(1000), None, 65_536)),
+        ("bitsPerSecond: '1T'", limit(Some(1_000_000_000_000), None, 1 << 30)),
+        ("bitsPerSecond: 1, burst_bytes: 70000", limit(Some(1), None, 70_000)),
+        ("packets_per_second: 9", limit(None, Some(9), 65_536)),
+        (
+            "bitsPerSecond: '2M', packetsPerSecond: 400000",
+            limit(Some(2_000_000), Some(400_000), 65_536),
+        ),
+    ];
+    for (text, expected) in given {
+        for key in ["rateLimit", "rate_limit"] {
+            let output = of(&format!("interface: 'eth1', {key}: {{ {text} }}, burst: 16"));
+            assert_eq!(output.rate_limit, *expected, "{text}");
+            assert_eq!(output.burst.map(u8::from), Some(16));
+        }
+    }
+    let output = of("interface: 'eth1'");
+    assert_eq!((output.rate_limit, output.burst), (None, None));
 }
 
 #[test]

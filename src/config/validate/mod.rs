@@ -9,6 +9,7 @@ pub(super) mod identity;
 mod input;
 mod interface;
 pub(super) mod output;
+mod pace;
 mod port;
 pub(super) mod rule;
 mod sections;
