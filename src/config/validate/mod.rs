@@ -3,7 +3,9 @@
 
 pub(super) mod address;
 mod copy;
+mod dataplane;
 mod destination;
+mod duration;
 mod group;
 pub(super) mod identity;
 mod input;
