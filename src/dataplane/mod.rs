@@ -12,6 +12,7 @@ pub mod backend;
 pub mod decode;
 pub mod egress;
 pub mod link;
+pub mod meter;
 pub mod pool;
 pub mod reassembly;
 mod refusal;

@@ -13,10 +13,12 @@ mod union;
 pub use build::{Builder, Compiled, Conflict, Resolved};
 pub use prefixes::PrefixLengths;
 
+pub use crate::types::Limit;
 use crate::types::{DropReason, Dscp, IfIndex, LinkLayer, MtuPolicy, Protocol, Ttl, VlanFilter};
 use ipnet::IpNet;
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU8;
 
 /// A rule's place in the counter arrays of every worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -151,6 +153,10 @@ pub struct Send {
     pub mtu: Option<u32>,
     /// What happens to what is larger.
     pub mtu_policy: MtuPolicy,
+    /// The most that its output sends, over all interfaces and workers.
+    pub limit: Option<Limit>,
+    /// Datagrams of one train at most; none = as many as came as one.
+    pub burst: Option<NonZeroU8>,
 }
 
 /// What happens to one copy.
@@ -262,6 +268,8 @@ pub struct Fib {
     tables: Tables,
     rule_slots: u32,
     output_slots: u32,
+    /// By slot; part of what entries say, kept apart so that it is found without a search.
+    limits: Vec<(OutputSlot, Limit)>,
 }
 
 impl Fib {
@@ -278,6 +286,11 @@ impl Fib {
     /// How many output counters its slots need.
     pub fn output_slots(&self) -> u32 {
         self.output_slots
+    }
+
+    /// The outputs that have a limit, by slot.
+    pub fn limits(&self) -> &[(OutputSlot, Limit)] {
+        &self.limits
     }
 
     /// The entry of a packet, or why there is none.

@@ -114,6 +114,8 @@ drop_reasons! {
     DontFragment = "dont_fragment", Output;
     /// Another rule of higher precedence sends the same copy rewritten differently.
     Contradicted = "contradicted", Output;
+    /// The output's `rateLimit` is used up.
+    RateLimited = "rate_limited", Output;
     /// The socket's send buffer is full (EAGAIN): the output is slower than the input.
     SendBufferFull = "send_buffer_full", Output;
     /// The interface's transmit queue is full (ENOBUFS).

@@ -310,6 +310,8 @@ fn sent_on(oif: u32, ttl: Ttl) -> Send {
         broadcast: false,
         mtu: None,
         mtu_policy: MtuPolicy::Fragment,
+        limit: None,
+        burst: None,
     }
 }
 
