@@ -49,7 +49,8 @@ impl Copy<'_> {
     /// The cut in parts of at most so many datagrams as may leave together.
     fn trains(&self) -> impl Iterator<Item = Cut> + use<> {
         let Cut { from, count, .. } = self.cut;
-        let (cut, most) = (self.cut, MAX_TRAIN);
+        let burst = self.send.burst.map_or(MAX_TRAIN, |burst| u32::from(burst.get()));
+        let (cut, most) = (self.cut, burst.min(MAX_TRAIN));
         (0..count.div_ceil(most)).map(move |n| {
             let skip = n * most;
             Cut { from: from + skip, count: most.min(count - skip), ..cut }
@@ -75,14 +76,30 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
             }
             for (copy, out) in (0u32..).zip(&entry.copies) {
                 self.slots.outputs[out.slot.0 as usize].wanted += u64::from(run.count);
+                let count = match &out.action {
+                    Action::Send(Send { limit: Some(_), .. }) => self.admitted(out.slot, &run),
+                    _ => run.count,
+                };
                 // A batch has fewer runs than fit.
-                self.copy_out(fib, Cut { run: at as u32, copy, from: 0, count: run.count })?;
+                self.copy_out(fib, Cut { run: at as u32, copy, from: 0, count })?;
             }
         }
         self.flush(fib)?;
         self.batch.clear();
+        self.batch_time = None;
         self.reassembly.release();
         Ok(())
+    }
+
+    /// How many of a run's datagrams, the first ones, the output's limit lets through now; the others
+    /// are dropped.
+    fn admitted(&mut self, slot: OutputSlot, run: &Run) -> u32 {
+        let Some(meter) = self.meters.of(slot) else { return run.count };
+        let now = *self.batch_time.get_or_insert_with(self.now);
+        let refused = (0..run.count).find(|&at| !meter.admit(now, u64::from(run.size_of(at)), 1));
+        let count = refused.unwrap_or(run.count);
+        self.drop_copies(slot, DropReason::RateLimited, run.count - count);
+        count
     }
 
     fn drop_copies(&mut self, slot: OutputSlot, reason: DropReason, count: u32) {
@@ -91,6 +108,9 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
 
     /// Queues one copy of each datagram of the cut.
     pub(super) fn copy_out(&mut self, fib: &Fib, cut: Cut) -> io::Result<()> {
+        if cut.count == 0 {
+            return Ok(());
+        }
         let Some(run) = self.batch.run(cut.run as usize) else { return Ok(()) };
         let copies = fib.entry(run.entry).map_or(&[][..], |entry| &entry.copies);
         let Some(out) = copies.get(cut.copy as usize) else { return Ok(()) };

@@ -8,6 +8,7 @@ mod sends;
 use super::backend::{Backend, PIECES, Piece, PortEvent, PortHandle, SENDS, SendResult};
 use super::egress::{EgressSockets, Supplies};
 use super::link::{FromWorker, Ingress, Port, PortId, Report, ToWorker};
+use super::meter::Meters;
 use super::reassembly::Reassembly;
 use crate::fib::counters::{PortCounters, SlotCounters, WorkerCounters};
 use crate::fib::{Fib, OutputSlot};
@@ -34,11 +35,14 @@ pub struct Worker<B, R> {
     commands: Receiver<ToWorker>,
     report: R,
     fib: Arc<Fib>,
+    meters: Arc<Meters>,
     ports: Vec<Option<PortEntry>>,
     slots: SlotCounters,
     counters: WorkerCounters,
     egress: EgressSockets,
     batch: Batch,
+    /// The time of this batch, once somebody has asked.
+    batch_time: Option<Time>,
     pending: Vec<Pending>,
     results: Vec<SendResult>,
     /// Refused sends that may go in another way, with the error numbers.
@@ -59,7 +63,7 @@ pub struct Worker<B, R> {
 
 impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
     /// A worker with an empty table, which holds at most so many sockets to send from. It asks
-    /// `now` for the time only when a fragment comes in or waits.
+    /// `now` for the time only when a fragment comes in or waits, and where an output has a limit.
     pub fn new(
         backend: B,
         commands: Receiver<ToWorker>,
@@ -73,11 +77,13 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
             commands,
             report,
             fib: Arc::default(),
+            meters: Arc::default(),
             ports: Vec::new(),
             slots: SlotCounters::default(),
             counters: WorkerCounters::default(),
             egress: EgressSockets::new(max_sockets, supplies),
             batch: Batch::default(),
+            batch_time: None,
             pending: Vec::with_capacity(SENDS),
             results: Vec::with_capacity(SENDS),
             retries: Vec::with_capacity(SENDS),
@@ -121,11 +127,12 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
                 Err(TryRecvError::Empty) => return true,
                 Ok(ToWorker::Open(port)) => self.open(port),
                 Ok(ToWorker::Close(id)) => self.close(id),
-                Ok(ToWorker::Publish { fib, reset_rules, reset_outputs }) => {
+                Ok(ToWorker::Publish { fib, meters, reset_rules, reset_outputs }) => {
                     self.slots.grow(fib.rule_slots(), fib.output_slots());
                     self.slots.reset(&reset_rules, &reset_outputs);
                     let generation = fib.generation();
                     self.fib = fib;
+                    self.meters = meters;
                     self.one_by_one.clear();
                     (self.report)(FromWorker::Programmed(generation));
                 }

@@ -8,6 +8,7 @@ mod fragments;
 mod packets;
 mod refusals;
 mod sums;
+mod trains;
 
 use super::*;
 use crate::dataplane::ancillary::SendOptions;
@@ -366,7 +367,12 @@ fn table(generation: u64, rules: &[(u32, Ipv4Addr, Vec<Action>)]) -> Fib {
 }
 
 fn publish(fib: Fib) -> ToWorker {
-    ToWorker::Publish { fib: Arc::new(fib), reset_rules: Vec::new(), reset_outputs: Vec::new() }
+    ToWorker::Publish {
+        meters: Meters::default().follow(&fib),
+        fib: Arc::new(fib),
+        reset_rules: Vec::new(),
+        reset_outputs: Vec::new(),
+    }
 }
 
 /// The first turn: port 0 on interface 1 and a table.
@@ -385,6 +391,17 @@ fn packet(source: u8, group: Ipv4Addr, ttl: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 const PLAIN: About = About::Packet(FrameMeta::plain(LinkLayer::Ethernet));
+
+/// What the kernel says of an IPv4 frame whose checksum it left to the device.
+fn partial(bytes: &[u8]) -> FrameMeta {
+    let start = 14 + u16::from(bytes[14] & 0x0f) * 4;
+    FrameMeta {
+        flags: NEEDS_CSUM,
+        checksum_start: start,
+        checksum_offset: if bytes[23] == 6 { 16 } else { 6 },
+        ..FrameMeta::plain(LinkLayer::Ethernet)
+    }
+}
 
 fn super_frame(segment: u16) -> About {
     About::Packet(FrameMeta {
