@@ -72,6 +72,8 @@ pub enum Output {
 pub(super) struct Worker {
     pub(super) tier: String,
     pub(super) reason: Option<String>,
+    /// What it was to have beside and could not get.
+    pub(super) notes: Vec<String>,
     pub(super) running: bool,
     pub(super) generation: u64,
     pub(super) counters: WorkerCounters,
@@ -141,10 +143,7 @@ impl Router {
     /// Takes one event. An error concerns events that ask for something; nothing has changed then.
     pub fn handle(&mut self, now: Time, event: Event) -> Result<(), Refusal> {
         // Counters and acknowledgements change no state of a rule.
-        let speaks = !matches!(
-            event,
-            Event::PortKernel { .. } | Event::Programmed { .. } | Event::Report(_)
-        );
+        let speaks = !matches!(event, Event::Programmed { .. } | Event::Report(_));
         match event {
             Event::Net(event) => self.net(event),
             Event::InterfaceReplaced(index) => self.interface_gone(index),
@@ -160,14 +159,13 @@ impl Router {
             Event::PortClosed { port, counters, failure } => {
                 self.ports.closed(port, counters, failure, now);
             }
-            Event::PortKernel { port, received, dropped } => {
-                self.ports.kernel(port, received, dropped);
-            }
             Event::Memberships { failed } => {
                 self.ask_again_at = (!failed.is_empty()).then(|| now.plus(MEMBERSHIP_RETRY));
                 self.refused = failed.into_iter().collect();
             }
-            Event::WorkerReady { worker, tier, reason } => self.ready(worker, tier, reason),
+            Event::WorkerReady { worker, tier, reason, notes } => {
+                self.ready(worker, tier, (reason, notes));
+            }
             Event::Programmed { worker, generation } => {
                 if let Some(worker) = self.workers.get_mut(worker as usize) {
                     worker.generation = generation;
@@ -257,10 +255,11 @@ impl Router {
         self.dirty = true;
     }
 
-    fn ready(&mut self, number: u32, tier: String, reason: Option<String>) {
+    fn ready(&mut self, number: u32, tier: String, (reason, notes): (Option<String>, Vec<String>)) {
         if let Some(worker) = self.workers.get_mut(number as usize) {
             worker.tier = tier;
             worker.reason = reason;
+            worker.notes = notes;
             worker.running = true;
             // It knows no table yet, and its ports wait for it.
             worker.generation = 0;

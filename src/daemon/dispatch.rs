@@ -6,6 +6,7 @@ use crate::control::router::Output;
 use crate::dataplane::link::{Ingress, Port, PortId, Report, ToWorker};
 use crate::dataplane::meter::Meters;
 use crate::dataplane::pool::Pool;
+use crate::fib::counters::PortCounters;
 use crate::sockets::membership::Memberships;
 use crate::sockets::ports::InputSocket;
 use crate::types::{IfIndex, InputFilter, LinkLayer, Membership};
@@ -97,7 +98,13 @@ impl Sockets {
             ),
         };
         let socket = input.share()?;
-        let open = ToWorker::Open(Port { id: PortId(port), iif: key.iif(), ingress, socket });
+        let open = ToWorker::Open(Port {
+            id: PortId(port),
+            iif: key.iif(),
+            ingress,
+            socket,
+            counters: PortCounters::default(),
+        });
         if !pool.send(worker, open) {
             return Err(io::Error::other("its worker is not running"));
         }
@@ -122,10 +129,9 @@ impl Sockets {
         if let Err(error) = input.set_filter(&InputFilter::default()) {
             debug!(port, %error, "cannot shut an input port's filter");
         }
-        let events = statistics_of(port, input).into_iter().collect();
         // A worker that is gone has closed it.
         pool.send(*worker, ToWorker::Close(PortId(port)));
-        events
+        Vec::new()
     }
 
     fn join(&mut self, wanted: &BTreeSet<Membership>) -> Event {
@@ -135,10 +141,9 @@ impl Sockets {
         }
     }
 
-    /// A worker has let go of a port: the last statistics, and our descriptor goes too.
-    pub(super) fn closed(&mut self, port: u32) -> Option<Event> {
-        let (_, _, mut input) = self.inputs.remove(&port)?;
-        statistics_of(port, &mut input)
+    /// A worker has let go of a port: our descriptor goes too.
+    pub(super) fn closed(&mut self, port: u32) {
+        self.inputs.remove(&port);
     }
 
     /// Why we had a port closed that is wanted.
@@ -152,14 +157,6 @@ impl Sockets {
             .values()
             .filter(|(_, _, input)| !input.is_bound())
             .map(|(_, iif, _)| *iif)
-            .collect()
-    }
-
-    /// What the kernel counted at all ports since the last time.
-    pub(super) fn statistics(&mut self) -> Vec<Event> {
-        self.inputs
-            .iter_mut()
-            .filter_map(|(port, (_, _, input))| statistics_of(*port, input))
             .collect()
     }
 
@@ -185,17 +182,6 @@ impl Sockets {
         for worker in self.running() {
             // One that has died meanwhile says so itself.
             pool.send(worker, message());
-        }
-    }
-}
-
-fn statistics_of(port: u32, input: &mut InputSocket) -> Option<Event> {
-    match input.take_statistics() {
-        Ok((0, 0)) => None,
-        Ok((received, dropped)) => Some(Event::PortKernel { port, received, dropped }),
-        Err(error) => {
-            debug!(port, %error, "cannot read an input port's statistics");
-            None
         }
     }
 }

@@ -263,20 +263,20 @@ impl Daemon {
 
     fn worker_said(&mut self, worker: u32, message: FromWorker) {
         match message {
-            FromWorker::Ready { tier, reason } => {
+            FromWorker::Ready { tier, reason, notes } => {
                 let tier = tier.name().to_owned();
-                self.tell(Event::WorkerReady { worker, tier, reason });
+                self.tell(Event::WorkerReady { worker, tier, reason, notes });
             }
             FromWorker::Programmed(generation) => {
                 self.tell(Event::Programmed { worker, generation });
             }
             FromWorker::Closed { port, counters, failure } => {
-                if let Some(event) = self.sockets.closed(port.0) {
-                    self.tell(event);
-                }
+                self.sockets.closed(port.0);
                 let failure = failure.or(self.sockets.failure(port.0));
                 self.tell(Event::PortClosed { port: port.0, counters: *counters, failure });
             }
+            // Nobody here asks for that.
+            FromWorker::Released(_) => {}
             FromWorker::Report(report) => {
                 let request = report.request;
                 self.tell(dispatch::report_event(worker, *report));

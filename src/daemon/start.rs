@@ -10,7 +10,8 @@ use crate::clock;
 use crate::config::{self, Loaded};
 use crate::control::event::{Event, Refusal};
 use crate::control::router::Router;
-use crate::dataplane::pool::{IoChoice, Pool, Settings};
+use crate::dataplane::link::{IoChoice, Sched, Settings, WorkerPlan};
+use crate::dataplane::pool::Pool;
 use crate::netlink::Monitor;
 use crate::sources::file_watch::FileWatch;
 use crate::telemetry::Logging;
@@ -98,7 +99,9 @@ fn worker_settings(dataplane: &config::Dataplane) -> Settings {
     };
     let (workers, buffers) = (dataplane.workers, dataplane.buffers);
     let egress_sockets = limits::egress_sockets(limits::raise_descriptors(), workers);
-    Settings { workers, io, egress_sockets, buffers }
+    let workers = vec![WorkerPlan::default(); workers as usize];
+    let (sched, coalesce_usecs, busy_poll_usecs) = (Sched::Normal, 0, 0);
+    Settings { io, egress_sockets, buffers, sched, coalesce_usecs, busy_poll_usecs, workers }
 }
 
 /// Hands the core the rules of an earlier run; those that the file has by now are left out.

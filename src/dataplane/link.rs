@@ -5,15 +5,64 @@ use super::meter::Meters;
 use crate::fib::counters::{PortCounters, SlotCounters, WorkerCounters};
 use crate::fib::{Fib, OutputSlot, RuleSlot};
 use crate::types::{IfIndex, LinkLayer};
+use serde::{Deserialize, Serialize};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+/// Which tier workers may use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum IoChoice {
+    /// The best that works, with the reason where it is not the best there is.
+    #[default]
+    Auto,
+    /// io_uring or nothing.
+    IoUring,
+    /// Never io_uring.
+    Syscalls,
+}
+
+/// How the kernel schedules workers (sched(7)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Sched {
+    /// As other threads.
+    #[default]
+    Normal,
+    /// SCHED_FIFO: before all threads that are not real-time ones.
+    Fifo,
+}
+
+/// What one worker is given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerPlan {
+    /// The core that it stays on; none = where the kernel puts it.
+    pub cpu: Option<u32>,
+}
+
+/// How workers are built.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Their tier.
+    pub io: IoChoice,
+    /// Sockets to send from that each may hold.
+    pub egress_sockets: usize,
+    /// Receive buffers of 64 KiB of each, rounded up to a power of two, at most 32,768.
+    pub buffers: u32,
+    /// How they are scheduled.
+    pub sched: Sched,
+    /// Microseconds that a worker waits after a batch before it takes the next.
+    pub coalesce_usecs: u32,
+    /// Microseconds that a socket is polled by its reader before it sleeps (SO_BUSY_POLL, socket(7)).
+    pub busy_poll_usecs: u32,
+    /// The workers, by number.
+    pub workers: Vec<WorkerPlan>,
+}
+
 /// A port's number, given by control, never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PortId(pub u32);
 
 /// How frames of a port look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ingress {
     /// AF_PACKET with PACKET_VNET_HDR and PACKET_AUXDATA.
     Packet(LinkLayer),
@@ -32,6 +81,8 @@ pub struct Port {
     pub ingress: Ingress,
     /// The socket.
     pub socket: OwnedFd,
+    /// What it has counted before: it counts on from there.
+    pub counters: PortCounters,
 }
 
 /// From control to one worker.
@@ -41,6 +92,9 @@ pub enum ToWorker {
     Open(Port),
     /// Stop reading it and close the socket.
     Close(PortId),
+    /// Stop reading it and give it back. What the kernel has handed out is forwarded first, what is
+    /// queued stays in the socket.
+    Release(PortId),
     /// Work by this table from the next batch on. Counters of the named slots start at zero: they
     /// have new owners.
     Publish {
@@ -70,6 +124,8 @@ pub enum FromWorker {
         tier: Tier,
         /// Why not by a better tier.
         reason: Option<String>,
+        /// What was asked for beside and could not be had.
+        notes: Vec<String>,
     },
     /// It works by the table of this generation.
     Programmed(u64),
@@ -82,6 +138,8 @@ pub enum FromWorker {
         /// Why, where nobody asked for it.
         failure: Option<String>,
     },
+    /// The answer to `Release`: the port as it is now.
+    Released(Box<Port>),
     /// The answer to `Collect`.
     Report(Box<Report>),
     /// The worker ended by a panic or could not start; its ports are closed.
@@ -89,7 +147,7 @@ pub enum FromWorker {
 }
 
 /// How a worker does I/O.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Tier {
     /// io_uring with multishot recvmsg and a provided buffer ring (Linux 6.0).
     UringMultishot,
@@ -108,7 +166,7 @@ impl Tier {
 }
 
 /// What a worker has counted since it started.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// The request's number.
     pub request: u64,

@@ -1,7 +1,7 @@
 //! The worker threads: started, woken, started again, stopped.
 
 use super::egress::Supplies;
-use super::link::{FromWorker, Tier, ToWorker};
+use super::link::{FromWorker, IoChoice, Settings, Tier, ToWorker};
 use super::syscalls::SyscallBackend;
 use super::uring::UringBackend;
 use super::worker::Worker;
@@ -14,30 +14,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use tokio::sync::mpsc::UnboundedSender;
-
-/// Which tier workers may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IoChoice {
-    /// The best that works, with the reason where it is not the best there is.
-    Auto,
-    /// io_uring or nothing.
-    IoUring,
-    /// Never io_uring.
-    Syscalls,
-}
-
-/// How workers are built.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// Their number.
-    pub workers: u32,
-    /// Their tier.
-    pub io: IoChoice,
-    /// Sockets to send from that each may hold.
-    pub egress_sockets: usize,
-    /// Receive buffers of 64 KiB of each, rounded up to a power of two, at most 32,768.
-    pub buffers: u32,
-}
 
 struct Handle {
     commands: Sender<ToWorker>,
@@ -59,8 +35,9 @@ impl Pool {
         settings: Settings,
         reports: UnboundedSender<(u32, FromWorker)>,
     ) -> io::Result<Self> {
-        let workers = (0..settings.workers)
-            .map(|worker| spawn(worker, settings, reports.clone()))
+        let workers = (0u32..)
+            .zip(&settings.workers)
+            .map(|(worker, _)| spawn(worker, settings.clone(), reports.clone()))
             .collect::<io::Result<_>>()?;
         Ok(Self { settings, reports, workers })
     }
@@ -75,7 +52,7 @@ impl Pool {
 
     /// Starts a worker again after it has died, with nothing open and an empty table.
     pub fn restart(&mut self, worker: u32) -> io::Result<()> {
-        let fresh = spawn(worker, self.settings, self.reports.clone())?;
+        let fresh = spawn(worker, self.settings.clone(), self.reports.clone())?;
         if let Some(handle) = self.workers.get_mut(worker as usize) {
             *handle = fresh;
         }
@@ -130,7 +107,8 @@ fn work(
         IoChoice::Syscalls => "the configuration says dataplane.io: \"syscalls\"".to_owned(),
         IoChoice::Auto | IoChoice::IoUring => match UringBackend::new(wake.try_clone()?, buffers) {
             Ok(backend) => {
-                report(FromWorker::Ready { tier: Tier::UringMultishot, reason: None });
+                let (tier, reason) = (Tier::UringMultishot, None);
+                report(FromWorker::Ready { tier, reason, notes: Vec::new() });
                 return Worker::new(
                     backend,
                     inbox,
@@ -144,7 +122,8 @@ fn work(
             Err(error) => error.to_string(),
         },
     };
-    report(FromWorker::Ready { tier: Tier::Syscalls, reason: Some(reason) });
+    let (tier, reason) = (Tier::Syscalls, Some(reason));
+    report(FromWorker::Ready { tier, reason, notes: Vec::new() });
     let backend = SyscallBackend::new(wake, buffers);
     Worker::new(backend, inbox, report, (settings.egress_sockets, Supplies::default()), clock::now)
         .run()

@@ -31,7 +31,7 @@ pub(super) fn start(of_file: Vec<Rule>) -> mpsc::Sender<Exchange> {
     let network = NetSnapshot { links, addresses: vec![], routes: vec![] };
     let tier = "syscalls".to_owned();
     for event in [
-        Event::WorkerReady { worker: 0, tier, reason: None },
+        Event::WorkerReady { worker: 0, tier, reason: None, notes: Vec::new() },
         Event::Net(NetEvent::Snapshot(network)),
         Event::Rules { origin: Origin::File, set: of_file },
     ] {

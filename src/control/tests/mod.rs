@@ -147,7 +147,7 @@ fn list(filter: &InputFilter) -> String {
 }
 
 fn ready(worker: u32) -> Event {
-    Event::WorkerReady { worker, tier: "syscalls".to_owned(), reason: None }
+    Event::WorkerReady { worker, tier: "syscalls".to_owned(), reason: None, notes: Vec::new() }
 }
 
 fn died(worker: u32) -> Event {
