@@ -7,7 +7,9 @@ use crate::dataplane::link::{Ingress, Port, PortId, Report, ToWorker};
 use crate::dataplane::pool::Pool;
 use crate::sockets::membership::Memberships;
 use crate::sockets::ports::InputSocket;
+use crate::sockets::shards::Family;
 use crate::types::{IfIndex, InputFilter, LinkLayer, Membership};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddrV4;
@@ -17,6 +19,8 @@ use tracing::debug;
 pub(super) struct Sockets {
     /// By port number: the worker, the interface, the socket.
     inputs: BTreeMap<u32, (u32, IfIndex, InputSocket)>,
+    /// Of interfaces that are divided: what their next sockets join.
+    families: BTreeMap<IfIndex, Family>,
     memberships: Memberships,
     /// Ports that are closed because of a failure of ours.
     failing: BTreeMap<u32, String>,
@@ -32,6 +36,7 @@ impl Sockets {
         Self {
             receive_buffer,
             inputs: BTreeMap::new(),
+            families: BTreeMap::new(),
             failing: BTreeMap::new(),
             memberships: Memberships::new(),
             dead: BTreeSet::new(),
@@ -42,8 +47,10 @@ impl Sockets {
     /// Does one thing; the events are what became of it.
     pub(super) fn dispatch(&mut self, pool: &Pool, output: Output) -> Vec<Event> {
         match output {
-            Output::OpenPort { port, worker, key, link_layer, filter } => {
-                match self.open(pool, (port, worker), key, link_layer, &filter) {
+            Output::OpenPort { port, worker, key, shards, link_layer, filter } => {
+                let opened = self.open(pool, (port, worker), (key, shards), link_layer, &filter);
+                self.forget_families();
+                match opened {
                     Ok(()) => Vec::new(),
                     Err(error) => {
                         vec![Event::PortFailed { port, reason: error.to_string() }]
@@ -52,6 +59,8 @@ impl Sockets {
             }
             Output::SetFilter { port, filter } => self.set_filter(pool, port, &filter),
             Output::ClosePort { port } => self.close(pool, port),
+            // It is closed where it is, and opened again where it belongs: the core sees to it.
+            Output::MovePort { port, .. } => self.close(pool, port),
             Output::Publish { fib, reset_rules, reset_outputs } => {
                 debug!(generation = fib.generation(), "publishing a table");
                 self.to_all(pool, || ToWorker::Publish {
@@ -64,10 +73,11 @@ impl Sockets {
             Output::Memberships(wanted) => vec![self.join(&wanted)],
             Output::InterfaceGone(index) => {
                 self.memberships.interface_gone(index);
+                self.families.remove(&index);
                 Vec::new()
             }
             // Nothing of the kernel's.
-            Output::Notice(_) => Vec::new(),
+            Output::Notice(_) | Output::Workers(_) => Vec::new(),
         }
     }
 
@@ -75,12 +85,21 @@ impl Sockets {
         &mut self,
         pool: &Pool,
         (port, worker): (u32, u32),
-        key: PortKey,
+        (key, shards): (PortKey, u32),
         link_layer: LinkLayer,
         filter: &InputFilter,
     ) -> io::Result<()> {
         let (input, ingress) = match key {
-            PortKey::Packet(iif) => (
+            PortKey::Packet(iif, shard) if shards > 1 => {
+                let family = match self.families.entry(iif) {
+                    Entry::Occupied(family) => family.into_mut(),
+                    Entry::Vacant(place) => {
+                        place.insert(Family::open(iif, link_layer, self.receive_buffer, shards)?)
+                    }
+                };
+                (family.take(shard, filter)?, Ingress::Packet(link_layer))
+            }
+            PortKey::Packet(iif, _) => (
                 InputSocket::packet(iif, link_layer, filter, self.receive_buffer)?,
                 Ingress::Packet(link_layer),
             ),
@@ -131,7 +150,15 @@ impl Sockets {
     /// A worker has let go of a port: the last statistics, and our descriptor goes too.
     pub(super) fn closed(&mut self, port: u32) -> Option<Event> {
         let (_, _, mut input) = self.inputs.remove(&port)?;
+        self.forget_families();
         statistics_of(port, &mut input)
+    }
+
+    /// A family without a socket begins anew.
+    fn forget_families(&mut self) {
+        let inputs = &self.inputs;
+        self.families
+            .retain(|iif, _| inputs.values().any(|(_, of, input)| of == iif && input.is_shard()));
     }
 
     /// Why we had a port closed that is wanted.
@@ -159,12 +186,14 @@ impl Sockets {
     /// A worker's ports are closed on its side; ours go with it.
     pub(super) fn worker_died(&mut self, worker: u32) {
         self.inputs.retain(|_, (owner, _, _)| *owner != worker);
+        self.forget_families();
         self.failing.retain(|port, _| self.inputs.contains_key(port));
         self.dead.insert(worker);
     }
 
-    /// A worker runs again.
+    /// A worker runs, or runs again.
     pub(super) fn worker_started(&mut self, worker: u32) {
+        self.workers.insert(worker);
         self.dead.remove(&worker);
     }
 

@@ -22,7 +22,7 @@ use crate::dataplane::pool::Pool;
 use crate::netlink::Monitor;
 use crate::sources::file_watch::{Changes, FileWatch};
 use crate::telemetry::{self, Filter, Logging, SetBy};
-use crate::types::{NetEvent, Origin, Time};
+use crate::types::{NetEvent, Origin, Time, WorkerPlan};
 use anyhow::Context;
 use dispatch::Sockets;
 use futures::FutureExt;
@@ -191,6 +191,7 @@ impl Daemon {
                 done = true;
                 match output {
                     Output::Notice(notice) => notices.push(notice),
+                    Output::Workers(plans) => self.grow(&plans),
                     output => {
                         for event in self.sockets.dispatch(&self.pool, output) {
                             self.tell(event);
@@ -202,6 +203,18 @@ impl Daemon {
             if !done {
                 break;
             }
+        }
+    }
+
+    /// Starts workers that there are not yet. One that is too many stays, without a port.
+    fn grow(&mut self, plans: &[WorkerPlan]) {
+        match self.pool.grow(plans) {
+            Ok(started) => {
+                for worker in started {
+                    self.sockets.worker_started(worker);
+                }
+            }
+            Err(error) => error!(%error, "cannot start another worker"),
         }
     }
 
@@ -263,9 +276,9 @@ impl Daemon {
 
     fn worker_said(&mut self, worker: u32, message: FromWorker) {
         match message {
-            FromWorker::Ready { tier, reason } => {
+            FromWorker::Ready { tier, reason, notes } => {
                 let tier = tier.name().to_owned();
-                self.tell(Event::WorkerReady { worker, tier, reason });
+                self.tell(Event::WorkerReady { worker, tier, reason, notes });
             }
             FromWorker::Programmed(generation) => {
                 self.tell(Event::Programmed { worker, generation });

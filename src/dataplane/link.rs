@@ -3,9 +3,51 @@
 
 use crate::fib::counters::{PortCounters, SlotCounters, WorkerCounters};
 use crate::fib::{Fib, OutputSlot, RuleSlot};
+pub use crate::types::WorkerPlan;
 use crate::types::{IfIndex, LinkLayer};
+use serde::{Deserialize, Serialize};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+
+/// Which tier workers may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum IoChoice {
+    /// The best that works, with the reason where it is not the best there is.
+    Auto,
+    /// io_uring or nothing.
+    IoUring,
+    /// Never io_uring.
+    Syscalls,
+}
+
+/// The scheduling class of workers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Sched {
+    /// The system's default.
+    #[default]
+    Normal,
+    /// SCHED_FIFO.
+    Fifo,
+}
+
+/// How workers are built.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Their tier.
+    pub io: IoChoice,
+    /// Sockets to send from that each may hold.
+    pub egress_sockets: usize,
+    /// Receive buffers of 64 KiB of each, rounded up to a power of two, at most 32,768.
+    pub buffers: u32,
+    /// Their scheduling class.
+    pub sched: Sched,
+    /// Microseconds that each waits after a batch before it takes the next.
+    pub coalesce_usecs: u32,
+    /// Microseconds that each looks for packets before it sleeps.
+    pub busy_poll_usecs: u32,
+    /// One for each worker.
+    pub workers: Vec<WorkerPlan>,
+}
 
 /// A port's number, given by control, never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,6 +109,8 @@ pub enum FromWorker {
         tier: Tier,
         /// Why not by a better tier.
         reason: Option<String>,
+        /// What else was asked for and could not be had.
+        notes: Vec<String>,
     },
     /// It works by the table of this generation.
     Programmed(u64),

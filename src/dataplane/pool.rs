@@ -1,7 +1,8 @@
 //! The worker threads: started, woken, started again, stopped.
 
-use super::link::{FromWorker, Tier, ToWorker};
+use super::link::{FromWorker, IoChoice, Settings, Tier, ToWorker, WorkerPlan};
 use super::syscalls::SyscallBackend;
+use super::thread as worker_thread;
 use super::uring::UringBackend;
 use super::worker::Worker;
 use crate::clock;
@@ -14,37 +15,13 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use tokio::sync::mpsc::UnboundedSender;
 
-/// Which tier workers may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IoChoice {
-    /// The best that works, with the reason where it is not the best there is.
-    Auto,
-    /// io_uring or nothing.
-    IoUring,
-    /// Never io_uring.
-    Syscalls,
-}
-
-/// How workers are built.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// Their number.
-    pub workers: u32,
-    /// Their tier.
-    pub io: IoChoice,
-    /// Sockets to send from that each may hold.
-    pub egress_sockets: usize,
-    /// Receive buffers of 64 KiB of each, rounded up to a power of two, at most 32,768.
-    pub buffers: u32,
-}
-
 struct Handle {
     commands: Sender<ToWorker>,
     wake: EventFd,
     thread: JoinHandle<()>,
 }
 
-/// A fixed number of worker threads. What they say comes out at the channel given to `start`,
+/// The worker threads. What they say comes out at the channel given to `start`,
 /// with the worker's number.
 pub struct Pool {
     settings: Settings,
@@ -58,10 +35,22 @@ impl Pool {
         settings: Settings,
         reports: UnboundedSender<(u32, FromWorker)>,
     ) -> io::Result<Self> {
-        let workers = (0..settings.workers)
-            .map(|worker| spawn(worker, settings, reports.clone()))
+        let workers = (0u32..)
+            .zip(&settings.workers)
+            .map(|(worker, plan)| spawn(worker, &settings, *plan, reports.clone()))
             .collect::<io::Result<_>>()?;
         Ok(Self { settings, reports, workers })
+    }
+
+    /// Starts the workers that there are not yet; returns their numbers. Those that are too many stay.
+    pub fn grow(&mut self, plans: &[WorkerPlan]) -> io::Result<Vec<u32>> {
+        let mut started = Vec::new();
+        for (worker, plan) in (0u32..).zip(plans).skip(self.workers.len()) {
+            self.workers.push(spawn(worker, &self.settings, *plan, self.reports.clone())?);
+            self.settings.workers.push(*plan);
+            started.push(worker);
+        }
+        Ok(started)
     }
 
     /// Sends one message and wakes the worker. False where the worker has died and does not get it.
@@ -74,7 +63,8 @@ impl Pool {
 
     /// Starts a worker again after it has died, with nothing open and an empty table.
     pub fn restart(&mut self, worker: u32) -> io::Result<()> {
-        let fresh = spawn(worker, self.settings, self.reports.clone())?;
+        let plan = self.settings.workers.get(worker as usize).copied().unwrap_or_default();
+        let fresh = spawn(worker, &self.settings, plan, self.reports.clone())?;
         if let Some(handle) = self.workers.get_mut(worker as usize) {
             *handle = fresh;
         }
@@ -97,18 +87,20 @@ impl Pool {
 
 fn spawn(
     worker: u32,
-    settings: Settings,
+    settings: &Settings,
+    plan: WorkerPlan,
     reports: UnboundedSender<(u32, FromWorker)>,
 ) -> io::Result<Handle> {
     let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
     let (commands, inbox) = channel();
     let theirs: OwnedFd = nix::unistd::dup(&wake)?;
+    let settings = settings.clone();
     let thread = thread::Builder::new().name(format!("mcr-worker-{worker}")).spawn(move || {
         // Nobody listens any more where the send fails: the process is ending.
         let report = |message| {
             let _ = reports.send((worker, message));
         };
-        let ended = catch_unwind(AssertUnwindSafe(|| work(settings, theirs, inbox, report)));
+        let ended = catch_unwind(AssertUnwindSafe(|| work(&settings, plan, theirs, inbox, report)));
         match ended {
             Ok(Ok(())) => {}
             Ok(Err(error)) => report(FromWorker::Died(error.to_string())),
@@ -119,17 +111,19 @@ fn spawn(
 }
 
 fn work(
-    settings: Settings,
+    settings: &Settings,
+    plan: WorkerPlan,
     wake: OwnedFd,
     inbox: Receiver<ToWorker>,
     mut report: impl FnMut(FromWorker),
 ) -> io::Result<()> {
+    let notes = worker_thread::prepare(settings, &plan);
     let buffers = settings.buffers.clamp(1, 32_768).next_power_of_two() as usize;
     let reason = match settings.io {
         IoChoice::Syscalls => "the configuration says dataplane.io: \"syscalls\"".to_owned(),
         IoChoice::Auto | IoChoice::IoUring => match UringBackend::new(wake.try_clone()?, buffers) {
             Ok(backend) => {
-                report(FromWorker::Ready { tier: Tier::UringMultishot, reason: None });
+                report(FromWorker::Ready { tier: Tier::UringMultishot, reason: None, notes });
                 return Worker::new(backend, inbox, report, settings.egress_sockets, clock::now)
                     .run();
             }
@@ -137,7 +131,7 @@ fn work(
             Err(error) => error.to_string(),
         },
     };
-    report(FromWorker::Ready { tier: Tier::Syscalls, reason: Some(reason) });
+    report(FromWorker::Ready { tier: Tier::Syscalls, reason: Some(reason), notes });
     let backend = SyscallBackend::new(wake, buffers);
     Worker::new(backend, inbox, report, settings.egress_sockets, clock::now).run()
 }

@@ -26,12 +26,12 @@ fn link(index: u32, name: &str) -> Link {
 /// A core with `eth0` and `eth1` and these rules of the file; it answers as the daemon does, but
 /// waits for no worker.
 pub(super) fn start(of_file: Vec<Rule>) -> mpsc::Sender<Exchange> {
-    let mut router = Router::new(Time(0), 1, 42);
+    let mut router = Router::new(Time(0), Layout::new(1, None, BTreeMap::new()), 42);
     let links = vec![link(2, "eth0"), link(3, "eth1")];
     let network = NetSnapshot { links, addresses: vec![], routes: vec![] };
     let tier = "syscalls".to_owned();
     for event in [
-        Event::WorkerReady { worker: 0, tier, reason: None },
+        Event::WorkerReady { worker: 0, tier, reason: None, notes: Vec::new() },
         Event::Net(NetEvent::Snapshot(network)),
         Event::Rules { origin: Origin::File, set: of_file },
     ] {
