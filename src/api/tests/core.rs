@@ -2,9 +2,11 @@
 
 use crate::api::server::Exchange;
 use crate::control::event::{Event, Refusal, Reply, Request};
+use crate::control::layout::Layout;
 use crate::control::router::Router;
 use crate::control::view::LogLevel;
 use crate::types::{IfIndex, Link, LinkLayer, NetEvent, NetSnapshot, Origin, Rule, Time};
+use std::collections::BTreeMap;
 use tokio::sync::mpsc;
 
 fn link(index: u32, name: &str) -> Link {
