@@ -198,15 +198,6 @@ pub enum Event {
         /// Why, where we did not ask for it.
         failure: Option<String>,
     },
-    /// What the kernel counted at a port since the last such event.
-    PortKernel {
-        /// Its number.
-        port: u32,
-        /// Frames queued or dropped.
-        received: u64,
-        /// Frames dropped.
-        dropped: u64,
-    },
     /// The wanted memberships were asked of the kernel; these it refused.
     Memberships {
         /// With the reasons.

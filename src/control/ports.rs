@@ -41,15 +41,13 @@ pub(super) struct Port {
     failures: u32,
     /// As the worker reported last.
     pub(super) counters: PortCounters,
-    /// Frames that the kernel queued or dropped, and dropped.
-    pub(super) kernel: (u64, u64),
 }
 
 impl Port {
     /// Frames that the kernel queued or dropped, and those it dropped. For UDP it counts its drops
     /// only: what was taken is added.
     pub(super) fn kernel_counters(&self) -> (u64, u64) {
-        let (received, dropped) = self.kernel;
+        let (received, dropped) = (self.counters.kernel_received, self.counters.kernel_dropped);
         match self.key {
             PortKey::Packet(..) => (received, dropped),
             PortKey::Udp(..) => (received + self.counters.frames, dropped),
@@ -62,7 +60,6 @@ impl Port {
         self.state = PortState::Waiting;
         self.moved = false;
         self.counters = PortCounters::default();
-        self.kernel = (0, 0);
         ended
     }
 
@@ -164,7 +161,6 @@ impl Ports {
             numbered: false,
             failures: 0,
             counters: PortCounters::default(),
-            kernel: (0, 0),
         };
         self.next += 1;
         self.by_key.insert(key, port);
@@ -207,7 +203,7 @@ impl Ports {
         if let Some(port) = self.by_key.values_mut().find(|port| port.id == id) {
             let ended = port.fail(reason, now);
             // One that could not be opened has nothing to keep.
-            if ended.kernel != (0, 0) || ended.counters.frames > 0 {
+            if ended.counters != PortCounters::default() {
                 self.retire(&ended);
             }
         } else if let Some(port) = self.closing.remove(&id) {
@@ -272,21 +268,6 @@ impl Ports {
     pub(super) fn report(&mut self, id: u32, counters: PortCounters) {
         if let Some(port) = self.by_id_mut(id) {
             port.counters = counters;
-        }
-    }
-
-    /// Adds what the kernel counted since the last time.
-    pub(super) fn kernel(&mut self, id: u32, received: u64, dropped: u64) {
-        match self.by_id_mut(id) {
-            Some(port) => {
-                port.kernel.0 += received;
-                port.kernel.1 += dropped;
-            }
-            None => {
-                // The last reading of a port that is retired already.
-                self.closed.2.0 += received;
-                self.closed.2.1 += dropped;
-            }
         }
     }
 

@@ -166,10 +166,7 @@ impl Router {
     /// Takes one event. An error concerns events that ask for something; nothing has changed then.
     pub fn handle(&mut self, now: Time, event: Event) -> Result<(), Refusal> {
         // Counters and acknowledgements change no state of a rule.
-        let speaks = !matches!(
-            event,
-            Event::PortKernel { .. } | Event::Programmed { .. } | Event::Report(_)
-        );
+        let speaks = !matches!(event, Event::Programmed { .. } | Event::Report(_));
         match event {
             Event::Net(event) => self.net(event),
             Event::InterfaceReplaced(index) => self.interface_gone(index),
@@ -185,9 +182,6 @@ impl Router {
             Event::PortClosed { port, counters, failure } => {
                 // One that was to be moved is opened again where it belongs.
                 self.due |= self.ports.closed(port, counters, failure, now);
-            }
-            Event::PortKernel { port, received, dropped } => {
-                self.ports.kernel(port, received, dropped);
             }
             Event::Memberships { failed } => {
                 self.ask_again_at = (!failed.is_empty()).then(|| now.plus(MEMBERSHIP_RETRY));
@@ -321,9 +315,9 @@ impl Router {
         self.uneven |=
             self.workers.get(number as usize).is_some_and(|worker| worker.tier.is_empty());
         if let Some(worker) = self.workers.get_mut(number as usize) {
-            worker.notes = notes;
             worker.tier = tier;
             worker.reason = reason;
+            worker.notes = notes;
             worker.running = true;
             // It knows no table yet, and its ports wait for it.
             worker.generation = 0;

@@ -5,6 +5,7 @@ use crate::control::event::{Event, WorkerReport};
 use crate::control::router::Output;
 use crate::dataplane::link::{Ingress, Port, PortId, Report, ToWorker};
 use crate::dataplane::pool::Pool;
+use crate::fib::counters::PortCounters;
 use crate::sockets::membership::Memberships;
 use crate::sockets::ports::InputSocket;
 use crate::sockets::shards::Family;
@@ -15,12 +16,24 @@ use std::io;
 use std::net::SocketAddrV4;
 use tracing::debug;
 
+/// Why a port cannot be opened.
+const GONE: &str = "its worker is not running";
+
+/// Where a port goes when its worker has given it back.
+struct Move {
+    to: u32,
+    /// It is not wanted any more.
+    close: bool,
+}
+
 /// Everything of the kernel's that control holds.
 pub(super) struct Sockets {
     /// By port number: the worker, the interface, the socket.
     inputs: BTreeMap<u32, (u32, IfIndex, InputSocket)>,
     /// Of interfaces that are divided: what their next sockets join.
     families: BTreeMap<IfIndex, Family>,
+    /// Ports that a worker has been asked to give back.
+    moving: BTreeMap<u32, Move>,
     memberships: Memberships,
     /// Ports that are closed because of a failure of ours.
     failing: BTreeMap<u32, String>,
@@ -37,6 +50,7 @@ impl Sockets {
             receive_buffer,
             inputs: BTreeMap::new(),
             families: BTreeMap::new(),
+            moving: BTreeMap::new(),
             failing: BTreeMap::new(),
             memberships: Memberships::new(),
             dead: BTreeSet::new(),
@@ -59,8 +73,10 @@ impl Sockets {
             }
             Output::SetFilter { port, filter } => self.set_filter(pool, port, &filter),
             Output::ClosePort { port } => self.close(pool, port),
-            // It is closed where it is, and opened again where it belongs: the core sees to it.
-            Output::MovePort { port, .. } => self.close(pool, port),
+            Output::MovePort { port, worker } => {
+                self.release(pool, port, worker);
+                Vec::new()
+            }
             Output::Publish { fib, reset_rules, reset_outputs } => {
                 debug!(generation = fib.generation(), "publishing a table");
                 self.to_all(pool, || ToWorker::Publish {
@@ -109,9 +125,15 @@ impl Sockets {
             ),
         };
         let socket = input.share()?;
-        let open = ToWorker::Open(Port { id: PortId(port), iif: key.iif(), ingress, socket });
+        let open = ToWorker::Open(Port {
+            id: PortId(port),
+            iif: key.iif(),
+            ingress,
+            socket,
+            counters: PortCounters::default(),
+        });
         if !pool.send(worker, open) {
-            return Err(io::Error::other("its worker is not running"));
+            return Err(io::Error::other(GONE));
         }
         self.inputs.insert(port, (worker, key.iif(), input));
         Ok(())
@@ -134,10 +156,40 @@ impl Sockets {
         if let Err(error) = input.set_filter(&InputFilter::default()) {
             debug!(port, %error, "cannot shut an input port's filter");
         }
-        let events = statistics_of(port, input).into_iter().collect();
+        if let Some(on_its_way) = self.moving.get_mut(&port) {
+            on_its_way.close = true;
+            return Vec::new();
+        }
         // A worker that is gone has closed it.
         pool.send(*worker, ToWorker::Close(PortId(port)));
-        events
+        Vec::new()
+    }
+
+    /// Asks the worker that has a port to give it back; see [`Self::released`].
+    fn release(&mut self, pool: &Pool, port: u32, to: u32) {
+        let Some((worker, _, _)) = self.inputs.get(&port) else { return };
+        let on_its_way = self.moving.insert(port, Move { to, close: false }).is_some();
+        if !on_its_way {
+            // A worker that is gone says so, and the port has failed then.
+            pool.send(*worker, ToWorker::Release(PortId(port)));
+        }
+    }
+
+    /// A worker has given a port back, with what waits in it: another one reads on.
+    pub(super) fn released(&mut self, pool: &Pool, released: Port) -> Option<Event> {
+        let port = released.id.0;
+        let Move { to, close } = self.moving.remove(&port)?;
+        let (worker, _, _) = self.inputs.get_mut(&port)?;
+        *worker = to;
+        if !pool.send(to, ToWorker::Open(released)) {
+            self.closed(port);
+            return Some(Event::PortFailed { port, reason: GONE.to_owned() });
+        }
+        if close {
+            // It counts what waited in it.
+            pool.send(to, ToWorker::Close(PortId(port)));
+        }
+        None
     }
 
     fn join(&mut self, wanted: &BTreeSet<Membership>) -> Event {
@@ -147,11 +199,10 @@ impl Sockets {
         }
     }
 
-    /// A worker has let go of a port: the last statistics, and our descriptor goes too.
-    pub(super) fn closed(&mut self, port: u32) -> Option<Event> {
-        let (_, _, mut input) = self.inputs.remove(&port)?;
+    /// A worker has let go of a port: our descriptor goes too.
+    pub(super) fn closed(&mut self, port: u32) {
+        self.inputs.remove(&port);
         self.forget_families();
-        statistics_of(port, &mut input)
     }
 
     /// A family without a socket begins anew.
@@ -175,20 +226,16 @@ impl Sockets {
             .collect()
     }
 
-    /// What the kernel counted at all ports since the last time.
-    pub(super) fn statistics(&mut self) -> Vec<Event> {
-        self.inputs
-            .iter_mut()
-            .filter_map(|(port, (_, _, input))| statistics_of(*port, input))
-            .collect()
-    }
-
-    /// A worker's ports are closed on its side; ours go with it.
-    pub(super) fn worker_died(&mut self, worker: u32) {
+    /// A worker's ports are closed on its side; ours go with it. Those that were on their way to another
+    /// are lost: the core believes them there.
+    pub(super) fn worker_died(&mut self, worker: u32) -> Vec<Event> {
         self.inputs.retain(|_, (owner, _, _)| *owner != worker);
         self.forget_families();
         self.failing.retain(|port, _| self.inputs.contains_key(port));
         self.dead.insert(worker);
+        let lost = self.moving.extract_if(.., |port, _| !self.inputs.contains_key(port));
+        let reason = || "the worker that had it died".to_owned();
+        lost.map(|(port, _)| Event::PortFailed { port, reason: reason() }).collect()
     }
 
     /// A worker runs, or runs again.
@@ -207,17 +254,6 @@ impl Sockets {
         for worker in self.running() {
             // One that has died meanwhile says so itself.
             pool.send(worker, message());
-        }
-    }
-}
-
-fn statistics_of(port: u32, input: &mut InputSocket) -> Option<Event> {
-    match input.take_statistics() {
-        Ok((0, 0)) => None,
-        Ok((received, dropped)) => Some(Event::PortKernel { port, received, dropped }),
-        Err(error) => {
-            debug!(port, %error, "cannot read an input port's statistics");
-            None
         }
     }
 }

@@ -284,11 +284,13 @@ impl Daemon {
                 self.tell(Event::Programmed { worker, generation });
             }
             FromWorker::Closed { port, counters, failure } => {
-                if let Some(event) = self.sockets.closed(port.0) {
-                    self.tell(event);
-                }
+                self.sockets.closed(port.0);
                 let failure = failure.or(self.sockets.failure(port.0));
                 self.tell(Event::PortClosed { port: port.0, counters: *counters, failure });
+            }
+            FromWorker::Released(port) => {
+                let event = self.sockets.released(&self.pool, *port);
+                event.into_iter().for_each(|event| self.tell(event));
             }
             FromWorker::Report(report) => {
                 let request = report.request;
@@ -297,7 +299,8 @@ impl Daemon {
                 self.answer_ready();
             }
             FromWorker::Died(reason) => {
-                self.sockets.worker_died(worker);
+                let lost = self.sockets.worker_died(worker);
+                lost.into_iter().for_each(|event| self.tell(event));
                 self.questions.worker_died(worker);
                 self.tell(Event::WorkerDied { worker, reason });
                 let earlier = self.router.deaths(worker).saturating_sub(1);

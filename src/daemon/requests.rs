@@ -91,9 +91,6 @@ impl Daemon {
         if ready.is_empty() {
             return;
         }
-        for event in self.sockets.statistics() {
-            self.tell(event);
-        }
         for question in ready {
             let answer = match (&question.request, question.known) {
                 (Request::AddRule(rule), Some(known)) => Ok(match self.router.has(rule) {

@@ -4,7 +4,7 @@ use super::ancillary::SendOptions;
 use super::decode::FrameMeta;
 use super::link::Ingress;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
 /// Receive buffers hold the largest frame there is (64 KiB of IP packet and a link header) after
 /// what the kernel writes before it.
@@ -71,9 +71,9 @@ pub struct PortHandle(pub u32);
 /// What happened to a port beside frames.
 #[derive(Debug)]
 pub enum PortEvent {
-    /// A `close` has come to its end: nothing of the port is in the kernel's hands. So many frames
-    /// were still queued, and are gone.
-    Closed(PortHandle, u64),
+    /// A `close` has come to its end: nothing of the port is in the kernel's hands. The socket comes
+    /// back, with what is still queued in it.
+    Closed(PortHandle, OwnedFd),
     /// Receiving failed for good; the port is as good as closed.
     Failed(PortHandle, std::io::Error),
     /// The kernel could not hand over one frame for this reason; receiving goes on.
@@ -175,6 +175,9 @@ pub trait Backend {
     /// Stops reading a port; [`PortEvent::Closed`] follows, and only then is the handle free for
     /// another port.
     fn close(&mut self, port: PortHandle);
+
+    /// The socket of an open port.
+    fn socket(&self, port: PortHandle) -> Option<BorrowedFd<'_>>;
 
     /// Waits for frames, port events or the wake-up, and adds what is there to `frames` and
     /// `events`. Returns whether the wake-up was given.

@@ -10,9 +10,10 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 /// Which tier workers may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum IoChoice {
     /// The best that works, with the reason where it is not the best there is.
+    #[default]
     Auto,
     /// io_uring or nothing.
     IoUring,
@@ -20,18 +21,18 @@ pub enum IoChoice {
     Syscalls,
 }
 
-/// The scheduling class of workers.
+/// How the kernel schedules workers (sched(7)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Sched {
-    /// The system's default.
+    /// As other threads.
     #[default]
     Normal,
-    /// SCHED_FIFO.
+    /// SCHED_FIFO: before all threads that are not real-time ones.
     Fifo,
 }
 
 /// How workers are built.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     /// Their tier.
     pub io: IoChoice,
@@ -39,22 +40,22 @@ pub struct Settings {
     pub egress_sockets: usize,
     /// Receive buffers of 64 KiB of each, rounded up to a power of two, at most 32,768.
     pub buffers: u32,
-    /// Their scheduling class.
+    /// How they are scheduled.
     pub sched: Sched,
-    /// Microseconds that each waits after a batch before it takes the next.
+    /// Microseconds that a worker waits after a batch before it takes the next.
     pub coalesce_usecs: u32,
-    /// Microseconds that each looks for packets before it sleeps.
+    /// Microseconds that a socket is polled by its reader before it sleeps (SO_BUSY_POLL, socket(7)).
     pub busy_poll_usecs: u32,
-    /// One for each worker.
+    /// The workers, by number.
     pub workers: Vec<WorkerPlan>,
 }
 
 /// A port's number, given by control, never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PortId(pub u32);
 
 /// How frames of a port look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ingress {
     /// AF_PACKET with PACKET_VNET_HDR and PACKET_AUXDATA.
     Packet(LinkLayer),
@@ -73,6 +74,8 @@ pub struct Port {
     pub ingress: Ingress,
     /// The socket.
     pub socket: OwnedFd,
+    /// What it has counted before: it counts on from there.
+    pub counters: PortCounters,
 }
 
 /// From control to one worker.
@@ -82,6 +85,9 @@ pub enum ToWorker {
     Open(Port),
     /// Stop reading it and close the socket.
     Close(PortId),
+    /// Stop reading it and give it back. What the kernel has handed out is forwarded first, what is
+    /// queued stays in the socket.
+    Release(PortId),
     /// Work by this table from the next batch on. Counters of the named slots start at zero: they
     /// have new owners.
     Publish {
@@ -109,7 +115,7 @@ pub enum FromWorker {
         tier: Tier,
         /// Why not by a better tier.
         reason: Option<String>,
-        /// What else was asked for and could not be had.
+        /// What was asked for beside and could not be had.
         notes: Vec<String>,
     },
     /// It works by the table of this generation.
@@ -123,6 +129,8 @@ pub enum FromWorker {
         /// Why, where nobody asked for it.
         failure: Option<String>,
     },
+    /// The answer to `Release`: the port as it is now.
+    Released(Box<Port>),
     /// The answer to `Collect`.
     Report(Box<Report>),
     /// The worker ended by a panic or could not start; its ports are closed.
@@ -130,7 +138,7 @@ pub enum FromWorker {
 }
 
 /// How a worker does I/O.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Tier {
     /// io_uring with multishot recvmsg and a provided buffer ring (Linux 6.0).
     UringMultishot,
@@ -149,7 +157,7 @@ impl Tier {
 }
 
 /// What a worker has counted since it started.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// The request's number.
     pub request: u64,

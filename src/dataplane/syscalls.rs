@@ -10,12 +10,11 @@ use super::decode::{FrameMeta, VNET_HEADER_LEN};
 use super::link::Ingress;
 use crate::sys::address::Address;
 use crate::sys::mmsg::{self, Arena, Message, Received};
-use crate::sys::packet;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use slab::Slab;
 use std::io;
 use std::net::SocketAddrV4;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// Receive errors in a row after which a port has failed.
 const MAX_ERRORS: u32 = 16;
@@ -151,6 +150,10 @@ impl Backend for SyscallBackend {
         }
     }
 
+    fn socket(&self, port: PortHandle) -> Option<BorrowedFd<'_>> {
+        self.ports.get(port.0 as usize).map(|port| port.socket.as_fd())
+    }
+
     fn receive(
         &mut self,
         frames: &mut Vec<Frame>,
@@ -159,8 +162,7 @@ impl Backend for SyscallBackend {
         if !self.closed.is_empty() {
             for handle in self.closed.drain(..) {
                 let port = self.ports.remove(handle.0 as usize);
-                let queued = packet::discard_queued(port.socket.as_fd());
-                events.push(PortEvent::Closed(handle, queued));
+                events.push(PortEvent::Closed(handle, port.socket));
             }
             return Ok(false);
         }

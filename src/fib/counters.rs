@@ -81,6 +81,11 @@ pub struct PortCounters {
     pub matched: u64,
     /// Frames that could not be decoded, and datagrams that no rule got.
     pub drops: DropCounts,
+    /// Frames that the kernel queued or dropped at the socket; of a UDP socket those that it dropped,
+    /// as it counts no others.
+    pub kernel_received: u64,
+    /// Of those, frames that it dropped because the socket's buffer was full.
+    pub kernel_dropped: u64,
 }
 
 impl PortCounters {
@@ -95,6 +100,8 @@ impl PortCounters {
         self.datagrams += other.datagrams;
         self.matched += other.matched;
         self.drops.merge(&other.drops);
+        self.kernel_received += other.kernel_received;
+        self.kernel_dropped += other.kernel_dropped;
     }
 }
 

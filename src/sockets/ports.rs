@@ -1,5 +1,5 @@
-//! Input sockets. Control opens them and keeps a duplicate for filter and statistics; the worker
-//! reads them.
+//! Input sockets. Control opens them and keeps a duplicate for the filter; the worker reads them
+//! and what the kernel counts at them.
 
 use super::filter;
 use crate::sys::packet;
@@ -27,8 +27,7 @@ enum Kind {
         /// True while the interface receives groups that nobody joined, for us.
         all_multicast: bool,
     },
-    /// With the kernel's drop counter as it was read last.
-    Udp(u32),
+    Udp,
 }
 
 impl InputSocket {
@@ -116,7 +115,7 @@ impl InputSocket {
             };
             io::Error::new(error.kind(), format!("{address}:{port}: {cause} ({error})"))
         })?;
-        Ok(Self { socket: socket.into(), kind: Kind::Udp(0) })
+        Ok(Self { socket: socket.into(), kind: Kind::Udp })
     }
 
     /// A duplicate for the worker: the same socket under another descriptor.
@@ -127,7 +126,7 @@ impl InputSocket {
     /// False where the interface has gone from under a packet socket: it will not receive again,
     /// even if an interface of the same index appears.
     pub fn is_bound(&self) -> bool {
-        matches!(self.kind, Kind::Udp(_))
+        matches!(self.kind, Kind::Udp)
             || packet::bound_interface(self.socket.as_fd()).is_ok_and(|index| index > 0)
     }
 
@@ -162,20 +161,6 @@ impl InputSocket {
             *all_multicast = filter.all_multicast;
         }
         Ok(())
-    }
-
-    /// Frames that the kernel queued or dropped, and those it dropped, since the last call. For UDP
-    /// the kernel counts its drops only; the first number then is the drops as well.
-    pub fn take_statistics(&mut self) -> io::Result<(u64, u64)> {
-        match &mut self.kind {
-            Kind::Packet { .. } => packet::take_statistics(self.socket.as_fd()),
-            Kind::Udp(before) => {
-                let now = packet::udp_drops(self.socket.as_fd())?;
-                let dropped = u64::from(now.wrapping_sub(*before));
-                *before = now;
-                Ok((dropped, dropped))
-            }
-        }
     }
 }
 

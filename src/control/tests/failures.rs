@@ -89,9 +89,10 @@ fn a_closed_port_counts_to_the_end() {
     core.add(rule("r"));
     core.tell(report(0, 0, 4));
     core.step(Event::RemoveRule("r".to_owned()));
-    core.tell(Event::PortKernel { port: 0, received: 9, dropped: 2 });
-    core.tell(closed(0, 7, None));
-    core.tell(Event::PortKernel { port: 0, received: 1, dropped: 1 });
+    let (kernel_received, kernel_dropped) = (10, 3);
+    let counters =
+        PortCounters { frames: 7, kernel_received, kernel_dropped, ..PortCounters::default() };
+    core.tell(Event::PortClosed { port: 0, counters, failure: None });
     assert_eq!(frames(&core), (vec![], 7));
     let Ok(Reply::Stats(stats)) = core.router.answer(core.now, &Request::Stats) else {
         panic!("stats")

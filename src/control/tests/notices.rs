@@ -52,7 +52,7 @@ fn rules_are_said_to_come_change_and_go() {
     core.tell(Event::AddRule(rule("r")));
     assert_eq!(said(&mut core), ["added runtime/r Active"]);
     core.tell(Event::AddRule(rule("r")));
-    core.tell(Event::PortKernel { port: 0, received: 5, dropped: 1 });
+    core.tell(Event::Programmed { worker: 0, generation: 1 });
     assert_eq!(said(&mut core), [""; 0], "nothing has changed");
     let set = vec![with(rule("r"), |rule| rule.enabled = false), rule("s")];
     core.tell(Event::Rules { origin: Origin::Runtime, set });

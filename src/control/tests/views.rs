@@ -85,13 +85,16 @@ fn ports_show_what_the_kernel_and_the_worker_counted() {
     let mut core = Core::new();
     core.add(rule("packet"));
     core.add(with(rule("udp"), |r| r.input.groups = net("10.0.1.1")));
-    let counters = |n| PortCounters { frames: n, datagrams: n, ..PortCounters::default() };
-    let ports = vec![(0, counters(8)), (1, counters(5))];
-    core.tell(Event::Report(Box::new(WorkerReport { ports, ..WorkerReport::default() })));
-    core.tell(Event::PortKernel { port: 0, received: 10, dropped: 2 });
-    core.tell(Event::PortKernel { port: 0, received: 1, dropped: 1 });
+    let counters = |n, kernel_received, kernel_dropped| PortCounters {
+        frames: n,
+        datagrams: n,
+        kernel_received,
+        kernel_dropped,
+        ..PortCounters::default()
+    };
     // A UDP socket tells its drops only.
-    core.tell(Event::PortKernel { port: 1, received: 3, dropped: 3 });
+    let ports = vec![(0, counters(8, 11, 3)), (1, counters(5, 3, 3))];
+    core.tell(Event::Report(Box::new(WorkerReport { ports, ..WorkerReport::default() })));
     let ports = stats(&core).ports;
     let [packet, udp] = &ports[..] else { panic!("{ports:?}") };
     assert_eq!((packet.kind, packet.interface.as_str()), (PortKind::Packet, "a"));

@@ -27,7 +27,6 @@ use super::backend::{
     SendResult,
 };
 use super::link::Ingress;
-use crate::sys::packet;
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use message::parse;
 use pool::BufferPool;
@@ -36,7 +35,7 @@ use slab::Slab;
 use slots::SendSlots;
 use std::io;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use token::{Kind, Token};
 
 /// The buffer group's number; one group serves all ports.
@@ -276,20 +275,19 @@ impl UringBackend {
     /// A multishot receive has come to its end.
     fn ended(&mut self, handle: PortHandle, events: &mut Vec<PortEvent>) {
         if self.ports[handle.0 as usize].closing {
-            let queued = self.forget(handle);
-            events.push(PortEvent::Closed(handle, queued));
+            let socket = self.forget(handle);
+            events.push(PortEvent::Closed(handle, socket));
         } else {
             self.rearm.push(handle);
         }
     }
 
-    /// Closes the socket and frees the place (invariant 4: nothing is armed any more). How many
-    /// frames were still queued.
-    fn forget(&mut self, handle: PortHandle) -> u64 {
+    /// Frees the place and gives the socket back (invariant 4: nothing is armed any more).
+    fn forget(&mut self, handle: PortHandle) -> OwnedFd {
         let port = self.ports.remove(handle.0 as usize);
         let generation = &mut self.generations[handle.0 as usize];
         *generation = Token::next_generation(*generation);
-        packet::discard_queued(port.socket.as_fd())
+        port.socket
     }
 }
 
@@ -331,6 +329,10 @@ impl Backend for UringBackend {
             let end = opcode::Nop::new().build().user_data(receive.encode());
             self.push(&end);
         }
+    }
+
+    fn socket(&self, handle: PortHandle) -> Option<BorrowedFd<'_>> {
+        self.ports.get(handle.0 as usize).map(|port| port.socket.as_fd())
     }
 
     fn receive(

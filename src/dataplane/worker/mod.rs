@@ -9,10 +9,12 @@ use super::link::{FromWorker, Ingress, Port, PortId, Report, ToWorker};
 use super::reassembly::Reassembly;
 use crate::fib::Fib;
 use crate::fib::counters::{PortCounters, SlotCounters, WorkerCounters};
+use crate::sys::packet;
 use crate::types::{DropReason, IfIndex, Time};
 use copies::{Pending, Split};
 use slab::Slab;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 
@@ -23,6 +25,8 @@ struct PortEntry {
     counters: PortCounters,
     /// Why it is about to be closed without having been asked for.
     failure: Option<String>,
+    /// It is about to be given back: what is queued stays.
+    released: bool,
 }
 
 /// See the module.
@@ -104,7 +108,8 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
                 Ok(ToWorker::Stop) | Err(TryRecvError::Disconnected) => return false,
                 Err(TryRecvError::Empty) => return true,
                 Ok(ToWorker::Open(port)) => self.open(port),
-                Ok(ToWorker::Close(id)) => self.close(id),
+                Ok(ToWorker::Close(id)) => self.close(id, false),
+                Ok(ToWorker::Release(id)) => self.close(id, true),
                 Ok(ToWorker::Publish { fib, reset_rules, reset_outputs }) => {
                     self.slots.grow(fib.rule_slots(), fib.output_slots());
                     self.slots.reset(&reset_rules, &reset_outputs);
@@ -125,29 +130,32 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
     }
 
     fn open(&mut self, port: Port) {
-        let Port { id, iif, ingress, socket } = port;
+        let Port { id, iif, ingress, socket, counters } = port;
         match self.backend.open(socket, ingress) {
             Ok(handle) => {
                 let at = handle.0 as usize;
                 if self.ports.len() <= at {
                     self.ports.resize_with(at + 1, || None);
                 }
-                let counters = PortCounters::default();
-                self.ports[at] = Some(PortEntry { id, iif, ingress, counters, failure: None });
+                let (failure, released) = (None, false);
+                let entry = PortEntry { id, iif, ingress, counters, failure, released };
+                self.ports[at] = Some(entry);
             }
             Err(error) => (self.report)(FromWorker::Closed {
                 port: id,
-                counters: Box::default(),
+                counters: Box::new(counters),
                 failure: Some(error.to_string()),
             }),
         }
     }
 
-    fn close(&mut self, id: PortId) {
+    fn close(&mut self, id: PortId, release: bool) {
         let at = self.ports.iter().position(|port| port.as_ref().is_some_and(|port| port.id == id));
-        if let Some(handle) = at.and_then(|at| u32::try_from(at).ok()) {
-            self.backend.close(PortHandle(handle));
+        let Some(handle) = at.and_then(|at| u32::try_from(at).ok()) else { return };
+        if let Some(port) = entry(&mut self.ports, PortHandle(handle)) {
+            port.released = release;
         }
+        self.backend.close(PortHandle(handle));
     }
 
     fn port_event(&mut self, event: PortEvent) {
@@ -163,25 +171,38 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
                     port.failure = Some(error.to_string());
                 }
             }
-            PortEvent::Closed(handle, queued) => {
-                let port = self.ports.get_mut(handle.0 as usize).and_then(Option::take);
-                if let Some(mut port) = port {
-                    let held = u64::from(self.reassembly.close(handle));
-                    port.counters.held -= held;
-                    port.counters.drops.add(DropReason::PortClosed, held);
-                    port.counters.frames += queued;
-                    port.counters.drops.add(DropReason::PortClosed, queued);
-                    (self.report)(FromWorker::Closed {
-                        port: port.id,
-                        counters: Box::new(port.counters),
-                        failure: port.failure,
-                    });
-                }
-            }
+            PortEvent::Closed(handle, socket) => self.closed(handle, socket),
         }
     }
 
+    /// Nothing of a port is in the kernel's hands any more: it is given back, or it ends here.
+    fn closed(&mut self, handle: PortHandle, socket: OwnedFd) {
+        let port = self.ports.get_mut(handle.0 as usize).and_then(Option::take);
+        let Some(PortEntry { id, iif, ingress, mut counters, failure, released }) = port else {
+            return;
+        };
+        let held = u64::from(self.reassembly.close(handle));
+        counters.held -= held;
+        counters.drops.add(DropReason::PortClosed, held);
+        read_kernel_counters(socket.as_fd(), ingress, &mut counters);
+        if released && failure.is_none() {
+            let port = Port { id, iif, ingress, socket, counters };
+            (self.report)(FromWorker::Released(Box::new(port)));
+            return;
+        }
+        let queued = packet::discard_queued(socket.as_fd());
+        counters.frames += queued;
+        counters.drops.add(DropReason::PortClosed, queued);
+        let counters = Box::new(counters);
+        (self.report)(FromWorker::Closed { port: id, counters, failure });
+    }
+
     fn send_report(&mut self, request: u64) {
+        for (at, port) in (0u32..).zip(&mut self.ports) {
+            if let (Some(port), Some(socket)) = (port, self.backend.socket(PortHandle(at))) {
+                read_kernel_counters(socket, port.ingress, &mut port.counters);
+            }
+        }
         let generation = self.fib.generation();
         let (exhausted, stale) = self.backend.trouble();
         let (sockets, evictions) = self.egress.counts();
@@ -197,6 +218,24 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
             slots: self.slots.clone(),
             worker: self.counters,
         })));
+    }
+}
+
+/// Adds what the kernel has counted at a port's socket since the last time. Nobody else may read it:
+/// PACKET_STATISTICS is cleared by reading.
+fn read_kernel_counters(socket: BorrowedFd<'_>, ingress: Ingress, counters: &mut PortCounters) {
+    let since = match ingress {
+        Ingress::Packet(_) => packet::take_statistics(socket),
+        // The kernel's counter has 32 bits and begins with the socket, as ours does.
+        Ingress::Udp(_) => packet::udp_drops(socket).map(|now| {
+            let since = u64::from(now.wrapping_sub(counters.kernel_dropped as u32));
+            (since, since)
+        }),
+    };
+    // A socket that does not answer has nothing to add; receiving from it says what is wrong.
+    if let Ok((received, dropped)) = since {
+        counters.kernel_received += received;
+        counters.kernel_dropped += dropped;
     }
 }
 

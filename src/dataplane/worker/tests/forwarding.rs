@@ -215,13 +215,14 @@ fn ports_come_fail_and_go() {
         events: vec![
             PortEvent::Refused(PortHandle(0), libc::EINVAL),
             PortEvent::Failed(PortHandle(1), error()),
-            PortEvent::Closed(PortHandle(1), 0),
-            PortEvent::Closed(PortHandle(9), 0),
+            PortEvent::Closed(PortHandle(1), queue(0)),
+            PortEvent::Closed(PortHandle(9), queue(0)),
         ],
         commands: vec![ToWorker::Close(PortId(0)), ToWorker::Close(PortId(1)), ToWorker::Age],
         ..Turn::default()
     };
-    let third = Turn { events: vec![PortEvent::Closed(PortHandle(0), 0)], ..Turn::default() };
+    let third =
+        Turn { events: vec![PortEvent::Closed(PortHandle(0), queue(0))], ..Turn::default() };
     let outcome = run(vec![first, second, third], sent);
     let closed: Vec<_> = outcome
         .messages

@@ -167,7 +167,8 @@ fn the_checksum_of_the_whole_is_verified() {
 #[test]
 fn a_port_that_closes_drops_what_it_holds() {
     let parts = cut(7, &[1; 3000], 1480);
-    let second = Turn { events: vec![PortEvent::Closed(PortHandle(0), 4)], ..Turn::default() };
+    let second =
+        Turn { events: vec![PortEvent::Closed(PortHandle(0), queue(4))], ..Turn::default() };
     let batch = parts[..2].iter().cloned().map(plain).collect();
     let outcome = run(vec![start_one(), frames(batch), second], sent);
     let closed = outcome.messages.iter().find_map(|message| match message {
@@ -177,6 +178,24 @@ fn a_port_that_closes_drops_what_it_holds() {
     let port = closed.expect("it is closed");
     assert_eq!((port.frames, port.held, port.drops.get(DropReason::PortClosed)), (6, 0, 6));
     closes(port);
+}
+
+#[test]
+fn a_port_that_is_given_back_keeps_its_queue_and_counts_on() {
+    let first = Turn { commands: vec![ToWorker::Release(PortId(0))], ..Turn::default() };
+    let second =
+        Turn { events: vec![PortEvent::Closed(PortHandle(0), queue(4))], ..Turn::default() };
+    let outcome = run(vec![start_one(), one(9), first, second], sent);
+    let port = outcome.messages.iter().find_map(|message| match message {
+        FromWorker::Released(port) => Some(port),
+        FromWorker::Closed { .. } => panic!("closed"),
+        _ => None,
+    });
+    let port = port.expect("it is given back");
+    assert_eq!((port.id, port.iif, port.ingress), (PortId(0), IfIndex(1), PACKET));
+    assert_eq!((port.counters.frames, port.counters.whole), (1, 1));
+    closes(&port.counters);
+    assert_eq!(packet::discard_queued(port.socket.as_fd()), 4, "nothing is thrown away");
 }
 
 #[test]

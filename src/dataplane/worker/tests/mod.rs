@@ -134,6 +134,10 @@ impl<A: FnMut(&SendRequest) -> Answer> Backend for Fake<A> {
         Ok(woken)
     }
 
+    fn socket(&self, _: PortHandle) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
     fn buffer(&self, buffer: u32) -> &[u8] {
         match buffer.checked_sub(FIRST_SPARE) {
             Some(spare) => &self.spares[spare as usize],
@@ -258,7 +262,17 @@ fn sent(_: &SendRequest) -> Answer {
 
 fn open(id: u32, ingress: Ingress) -> ToWorker {
     let socket = std::fs::File::open("/dev/null").expect("opens").into();
-    ToWorker::Open(Port { id: PortId(id), iif: IfIndex(id + 1), ingress, socket })
+    let counters = PortCounters::default();
+    ToWorker::Open(Port { id: PortId(id), iif: IfIndex(id + 1), ingress, socket, counters })
+}
+
+/// A socket with so many datagrams queued.
+fn queue(count: usize) -> OwnedFd {
+    let (ours, theirs) = std::os::unix::net::UnixDatagram::pair().expect("a pair");
+    for _ in 0..count {
+        theirs.send(b"queued").expect("sends");
+    }
+    ours.into()
 }
 
 /// The number of the first spare buffer.
