@@ -22,7 +22,7 @@ use crate::dataplane::pool::Pool;
 use crate::netlink::Monitor;
 use crate::sources::file_watch::{Changes, FileWatch};
 use crate::telemetry::{self, Filter, Logging, SetBy};
-use crate::types::{NetEvent, Origin, Time};
+use crate::types::{NetEvent, Origin, Time, WorkerPlan};
 use anyhow::Context;
 use dispatch::Sockets;
 use futures::FutureExt;
@@ -191,6 +191,7 @@ impl Daemon {
                 done = true;
                 match output {
                     Output::Notice(notice) => notices.push(notice),
+                    Output::Workers(plans) => self.grow(&plans),
                     output => {
                         for event in self.sockets.dispatch(&self.pool, output) {
                             self.tell(event);
@@ -202,6 +203,18 @@ impl Daemon {
             if !done {
                 break;
             }
+        }
+    }
+
+    /// Starts workers that there are not yet. One that is too many stays, without a port.
+    fn grow(&mut self, plans: &[WorkerPlan]) {
+        match self.pool.grow(plans) {
+            Ok(started) => {
+                for worker in started {
+                    self.sockets.worker_started(worker);
+                }
+            }
+            Err(error) => error!(%error, "cannot start another worker"),
         }
     }
 
@@ -275,8 +288,10 @@ impl Daemon {
                 let failure = failure.or(self.sockets.failure(port.0));
                 self.tell(Event::PortClosed { port: port.0, counters: *counters, failure });
             }
-            // Nobody here asks for that.
-            FromWorker::Released(_) => {}
+            FromWorker::Released(port) => {
+                let event = self.sockets.released(&self.pool, *port);
+                event.into_iter().for_each(|event| self.tell(event));
+            }
             FromWorker::Report(report) => {
                 let request = report.request;
                 self.tell(dispatch::report_event(worker, *report));
@@ -284,7 +299,8 @@ impl Daemon {
                 self.answer_ready();
             }
             FromWorker::Died(reason) => {
-                self.sockets.worker_died(worker);
+                let lost = self.sockets.worker_died(worker);
+                lost.into_iter().for_each(|event| self.tell(event));
                 self.questions.worker_died(worker);
                 self.tell(Event::WorkerDied { worker, reason });
                 let earlier = self.router.deaths(worker).saturating_sub(1);

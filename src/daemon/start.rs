@@ -9,8 +9,9 @@ use crate::api;
 use crate::clock;
 use crate::config::{self, Loaded};
 use crate::control::event::{Event, Refusal};
+use crate::control::layout::Layout;
 use crate::control::router::Router;
-use crate::dataplane::link::{IoChoice, Sched, Settings, WorkerPlan};
+use crate::dataplane::link::{IoChoice, Sched, Settings};
 use crate::dataplane::pool::Pool;
 use crate::netlink::Monitor;
 use crate::sources::file_watch::FileWatch;
@@ -38,11 +39,12 @@ impl Daemon {
         let interrupt = signal(SignalKind::interrupt())?;
         let monitor = Monitor::start().context("cannot watch the network by rtnetlink")?;
         let (report, reports) = mpsc::unbounded_channel();
-        let workers = loaded.dataplane.workers;
-        let pool = Pool::start(worker_settings(&loaded.dataplane), report)
-            .context("cannot start a worker thread")?;
+        let layout = layout(&loaded.dataplane);
+        let worker_settings = worker_settings(&loaded.dataplane, &layout);
+        let workers = u32::try_from(worker_settings.workers.len()).unwrap_or(u32::MAX);
+        let pool = Pool::start(worker_settings, report).context("cannot start a worker thread")?;
         let now = clock::now();
-        let mut router = Router::new(now, workers, std::process::id());
+        let mut router = Router::new(now, layout, std::process::id());
         let set = loaded.rules;
         info!(rules = set.len(), workers, "starting");
         router.handle(now, Event::Rules { origin: Origin::File, set })?;
@@ -91,17 +93,31 @@ impl Daemon {
     }
 }
 
-fn worker_settings(dataplane: &config::Dataplane) -> Settings {
+fn layout(dataplane: &config::Dataplane) -> Layout {
+    Layout::new(dataplane.workers, dataplane.shards, dataplane.pinning.clone())
+}
+
+fn worker_settings(dataplane: &config::Dataplane, layout: &Layout) -> Settings {
     let io = match dataplane.io {
         config::Io::Auto => IoChoice::Auto,
         config::Io::IoUring => IoChoice::IoUring,
         config::Io::Syscalls => IoChoice::Syscalls,
     };
-    let (workers, buffers) = (dataplane.workers, dataplane.buffers);
-    let egress_sockets = limits::egress_sockets(limits::raise_descriptors(), workers);
-    let workers = vec![WorkerPlan::default(); workers as usize];
-    let (sched, coalesce_usecs, busy_poll_usecs) = (Sched::Normal, 0, 0);
-    Settings { io, egress_sockets, buffers, sched, coalesce_usecs, busy_poll_usecs, workers }
+    let sched = match dataplane.sched {
+        config::Sched::Normal => Sched::Normal,
+        config::Sched::Fifo => Sched::Fifo,
+    };
+    // As many as a reload may make them: a share that is given cannot be taken back.
+    let egress_sockets = limits::egress_sockets(limits::raise_descriptors(), layout.most_workers());
+    Settings {
+        io,
+        egress_sockets,
+        buffers: dataplane.buffers,
+        sched,
+        coalesce_usecs: dataplane.coalesce_usecs,
+        busy_poll_usecs: dataplane.busy_poll_usecs,
+        workers: layout.plans(),
+    }
 }
 
 /// Hands the core the rules of an earlier run; those that the file has by now are left out.

@@ -18,5 +18,6 @@ pub mod reassembly;
 mod refusal;
 pub mod rewrite;
 pub mod syscalls;
+pub mod thread;
 pub mod uring;
 pub mod worker;

@@ -10,6 +10,7 @@ mod net_event;
 mod rule;
 mod selector;
 mod time;
+mod worker_plan;
 
 pub use addr::is_multicast;
 pub use drop_reason::{DropReason, DropStage};
@@ -25,3 +26,4 @@ pub use rule::{
 };
 pub use selector::{InterfaceSelector, MAX_PATTERN, NameGlob, NameRegex, PatternError};
 pub use time::Time;
+pub use worker_plan::WorkerPlan;
