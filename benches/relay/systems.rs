@@ -4,7 +4,7 @@ mod mcr;
 mod smcroute;
 mod socat;
 
-pub(crate) use mcr::{Mcr, config};
+pub(crate) use mcr::Mcr;
 pub(crate) use smcroute::Smcroute;
 pub(crate) use socat::Socat;
 
@@ -23,8 +23,6 @@ pub(crate) struct Job {
     pub(crate) flows: Flows,
     /// Outputs, from `out0` on.
     pub(crate) outputs: u32,
-    /// Rules beside those of the flows, for groups that nobody sends to.
-    pub(crate) idle_rules: u32,
     /// With a real-time priority (SCHED_FIFO 10).
     pub(crate) fifo: bool,
 }
@@ -39,6 +37,11 @@ pub(crate) trait System {
 
     /// How many of so many outputs it can serve; 0 where it cannot do the job at all.
     fn outputs(&self, job: &Job) -> u32;
+
+    /// Itself where it is mcr: some cases are about what only mcr has.
+    fn mcr(&self) -> Option<&Mcr> {
+        None
+    }
 
     /// Starts it and waits until it forwards.
     fn start(&self, network: &Network, job: &Job) -> Running;
@@ -66,11 +69,6 @@ impl Running {
     /// Its own drop counters by name, since it started; empty where it has none.
     pub(crate) fn drops(&self) -> BTreeMap<String, u64> {
         self.control.as_ref().map(mcr::Control::drops).unwrap_or_default()
-    }
-
-    /// What ended already and should not have.
-    pub(crate) fn ended(&mut self) -> Option<String> {
-        self.processes.iter_mut().find_map(|one| one.try_wait().map(|_| one.stderr()))
     }
 }
 

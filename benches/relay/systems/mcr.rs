@@ -16,12 +16,15 @@ const SOON: Duration = Duration::from_secs(60);
 /// The first group of rules that nobody sends to.
 const IDLE: Ipv4Addr = Ipv4Addr::new(239, 100, 0, 0);
 
-/// One set of programs.
+/// One set of programs, and how it is used.
+#[derive(Clone)]
 pub(crate) struct Mcr {
     name: String,
     directory: PathBuf,
     /// Lines of the file beside the rules, such as `dataplane: { workers: 2 },`.
-    settings: String,
+    pub(crate) settings: String,
+    /// Rules beside those of the flows, for groups that nobody sends to.
+    pub(crate) idle_rules: u32,
 }
 
 impl Mcr {
@@ -29,23 +32,19 @@ impl Mcr {
     pub(crate) fn this() -> Self {
         let mcrd = Path::new(env!("CARGO_BIN_EXE_mcrd"));
         let directory = mcrd.parent().expect("target/release").to_owned();
-        Self { name: "mcr".to_owned(), directory, settings: String::new() }
+        Self { name: "mcr".to_owned(), directory, settings: String::new(), idle_rules: 0 }
     }
 
     /// Those of a directory.
     pub(crate) fn other(directory: &Path) -> Self {
-        let last = directory.file_name().unwrap_or_default().to_string_lossy();
-        let name = format!("mcr ({last})");
-        Self { name, directory: directory.to_owned(), settings: String::new() }
+        let name = format!("mcr ({})", directory.display());
+        Self { name, directory: directory.to_owned(), ..Self::this() }
     }
 
-    /// The same with further lines in its file.
-    pub(crate) fn with(&self, settings: &str) -> Self {
-        Self {
-            settings: settings.to_owned(),
-            name: self.name.clone(),
-            directory: self.directory.clone(),
-        }
+    /// The same with many more rules.
+    pub(crate) fn with_idle_rules(&self, count: u32) -> Self {
+        let name = format!("{}, {} rules", self.name, count + 1);
+        Self { name, idle_rules: count, ..self.clone() }
     }
 
     fn program(&self, name: &str) -> String {
@@ -69,6 +68,34 @@ impl Mcr {
         });
         Running { processes: vec![process], control: Some(control) }
     }
+
+    /// The file for a job. `version` changes every rule that is not sent to.
+    pub(crate) fn config(&self, job: &Job, version: u32) -> String {
+        let (settings, idle_rules) = (&self.settings, self.idle_rules);
+        let mut text = format!("{{ {settings} rules: [\n");
+        let mut rule = |name: String, group: Ipv4Addr, port: u16| {
+            let from = format!("interface: 'in0', group: '{group}', port: {PORT}");
+            let _ = write!(text, "{{ name: '{name}', input: {{ {from} }}, outputs: [");
+            for number in 0..job.outputs {
+                let _ = write!(
+                    text,
+                    " {{ interface: 'out{number}', group: '{group}', port: {port} }},"
+                );
+            }
+            text.push_str(" ] },\n");
+        };
+        // The rules in use stand in the middle of the others.
+        for number in 0..idle_rules / 2 {
+            idle(&mut rule, number, version);
+        }
+        for flow in 0..job.flows.count {
+            rule(format!("flow-{flow}"), job.flows.group(flow), PORT);
+        }
+        for number in idle_rules / 2..idle_rules {
+            idle(&mut rule, number, version);
+        }
+        text + "] }\n"
+    }
 }
 
 impl System for Mcr {
@@ -89,37 +116,16 @@ impl System for Mcr {
         job.outputs
     }
 
+    fn mcr(&self) -> Option<&Mcr> {
+        Some(self)
+    }
+
     fn start(&self, network: &Network, job: &Job) -> Running {
-        let running = self.start_with(network, job, &config(job, &self.settings, 0));
+        let running = self.start_with(network, job, &self.config(job, 0));
         let control = running.control.as_ref().expect("mcr has one");
-        control.wait_active((job.flows.count + job.idle_rules) as usize);
+        control.wait_active((job.flows.count + self.idle_rules) as usize);
         running
     }
-}
-
-/// The file for a job. `version` changes every rule that is not sent to.
-pub(crate) fn config(job: &Job, settings: &str, version: u32) -> String {
-    let mut text = format!("{{ {settings} rules: [\n");
-    let mut rule = |name: String, group: Ipv4Addr, port: u16| {
-        let from = format!("interface: 'in0', group: '{group}', port: {PORT}");
-        let _ = write!(text, "{{ name: '{name}', input: {{ {from} }}, outputs: [");
-        for number in 0..job.outputs {
-            let _ =
-                write!(text, " {{ interface: 'out{number}', group: '{group}', port: {port} }},");
-        }
-        text.push_str(" ] },\n");
-    };
-    // The rules in use stand in the middle of the others.
-    for number in 0..job.idle_rules / 2 {
-        idle(&mut rule, number, version);
-    }
-    for flow in 0..job.flows.count {
-        rule(format!("flow-{flow}"), job.flows.group(flow), PORT);
-    }
-    for number in job.idle_rules / 2..job.idle_rules {
-        idle(&mut rule, number, version);
-    }
-    text + "] }\n"
 }
 
 fn idle(rule: &mut impl FnMut(String, Ipv4Addr, u16), number: u32, version: u32) {
