@@ -22,8 +22,9 @@ const SMALL_BURST: u64 = 8;
 /// Datagrams of a UDP_SEGMENT send (UDP_MAX_SEGMENTS before Linux 6.9), and its bytes at most.
 const TRAIN: u64 = 64;
 const TRAIN_BYTES: usize = 65_000;
-/// How far behind its schedule it may be at the end, nanoseconds.
-const CATCH_UP: u64 = 50_000_000;
+/// How far behind its schedule it may fall, nanoseconds: what it missed beyond that is not sent, so
+/// that a pause does not become one great burst.
+const CATCH_UP: u64 = 10_000_000;
 
 /// What is to be sent.
 #[derive(Clone, Copy, Debug)]
@@ -93,14 +94,16 @@ impl Traffic {
         let wanted = (self.rate * self.duration.as_secs_f64()) as u64;
         let (start, cpu) = (clock::now(), clock::own_cpu());
         let end = start + self.duration.as_nanos() as u64 + CATCH_UP;
-        let (mut count, mut flow) = (0, 0);
+        // `late` is what the schedule has been moved by.
+        let (mut count, mut flow, mut late) = (0, 0, 0);
         while count < wanted && !stopped() {
-            let due = start + (count as f64 * 1e9 / self.rate) as u64;
+            let due = start + late + (count as f64 * 1e9 / self.rate) as u64;
             let mut now = clock::now();
             if now < due {
                 clock::sleep_until(due);
                 now = clock::now();
             }
+            late += now.saturating_sub(due + CATCH_UP);
             if now > end {
                 break;
             }

@@ -16,6 +16,7 @@ mod receiver;
 mod report;
 mod search;
 mod sink;
+mod soak;
 mod special;
 mod statistics;
 mod systems;
@@ -50,6 +51,12 @@ struct Arguments {
     /// Lists the cases
     #[arg(long)]
     list: bool,
+    /// No comparison: a long run of so many minutes at 70 % of the maximum, with a verdict
+    #[arg(long, value_name = "MINUTES")]
+    soak: Option<f64>,
+    /// Datagrams a second of the long run
+    #[arg(long)]
+    rate: Option<f64>,
     /// What cargo bench says of itself
     #[arg(long, hide = true)]
     bench: bool,
@@ -71,6 +78,12 @@ fn main() -> ExitCode {
         }
     };
     let Some(settings) = host::inside() else { return host::run_inside() };
+    if let Some(minutes) = arguments.soak {
+        let duration = Duration::from_secs_f64(60.0 * minutes.clamp(0.0, 60_000.0));
+        let plan = soak::Plan { duration, rate: arguments.rate };
+        let passed = soak::run(&mut Bench::new(1), plan);
+        return if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     run(&arguments, &cases, &settings)
 }
 

@@ -15,6 +15,8 @@ use std::time::Duration;
 pub(crate) const ALLOWED: f64 = 0.001;
 /// From this share of its CPU on, somebody is at its end.
 const AT_LIMIT: f64 = 0.9;
+/// From this share of a CPU on, what others do on the machine is worth a note.
+const OTHERS: f64 = 0.25;
 const WARM_UP: Duration = Duration::from_millis(200);
 
 /// How long trials are.
@@ -164,7 +166,11 @@ fn highest(
     });
     measured.value("highest rate in", "datagrams/s", found.rate);
     if found.generator_bound {
-        measured.notes.push("* the sender's CPU was at its end: a lower bound".to_owned());
+        let last = measured.trials.last().map_or(0.0, Trial::generator_share);
+        measured.notes.push(format!(
+            "* the sender could not send faster ({:.0} % of its CPU): a lower bound",
+            100.0 * last
+        ));
     }
     // The trial that failed at the lowest rate says what gave way; else the fastest.
     let failed = measured.trials.iter().filter(|trial| trial.loss() > ALLOWED);
@@ -198,6 +204,10 @@ pub(crate) fn bounds(trial: &Trial) -> Vec<String> {
     }
     if !limits.is_empty() {
         notes.push(format!("at its end: {}", limits.trim_end_matches("; ")));
+    }
+    if trial.foreign_share() > OTHERS {
+        let share = 100.0 * trial.foreign_share();
+        notes.push(format!("other work on the machine took {share:.0} % of a CPU"));
     }
     if trial.sink_missed > 0 {
         notes.push(format!("INVALID: the sink missed {} frames", trial.sink_missed));

@@ -13,12 +13,11 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// 64 MiB: a second of full frames at two million a second would need more, but it is emptied all
-/// the time.
-const BLOCKS: u32 = 64;
-const BLOCK_LEN: u32 = 1 << 20;
-/// Milliseconds after which a block that is not full is handed over.
-const RETIRE: u32 = 1;
+/// 64 MiB of beginnings of frames. A block is handed over when it is full or after some milliseconds,
+/// so together they last for two seconds in which the sink does not get to run.
+const BLOCKS: u32 = 512;
+const BLOCK_LEN: u32 = 1 << 17;
+const RETIRE: u32 = 4;
 /// Bytes of each frame that are copied.
 const HEAD: u32 = 128;
 /// `VIRTIO_NET_HDR_GSO_UDP_L4`.

@@ -93,6 +93,13 @@ impl Trial {
         cpu::share(self.relay_cpu, Duration::from_secs_f64(self.seconds))
     }
 
+    /// What others used, in CPUs: what was busy less what is accounted for.
+    pub(crate) fn foreign_share(&self) -> f64 {
+        let known = self.generator_cpu + self.relay_cpu + self.softirqd_cpu + self.sink_cpu;
+        let known = cpu::share(known, Duration::from_secs_f64(self.seconds));
+        self.busy.iter().sum::<f64>() - known
+    }
+
     /// Anything that must never be: doubled, out of order, of a wrong size.
     pub(crate) fn faults(&self) -> u64 {
         self.duplicated + self.reordered + self.wrong_size
