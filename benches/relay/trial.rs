@@ -59,6 +59,8 @@ pub(crate) struct Trial {
     pub(crate) generator_cpu: u64,
     /// Run time of the relay's threads, nanoseconds.
     pub(crate) relay_cpu: u64,
+    /// The part of it while it was sent: the rest is what was queued.
+    pub(crate) relay_cpu_sending: u64,
     /// Run time of the kernel's softirq threads, nanoseconds.
     pub(crate) softirqd_cpu: u64,
     /// Run time of the sink, nanoseconds; it is not counted as anybody's.
@@ -88,14 +90,14 @@ impl Trial {
         cpu::share(self.generator_cpu, Duration::from_secs_f64(self.seconds))
     }
 
-    /// The relay's share of a CPU.
+    /// The relay's share of a CPU, of all its processes together.
     pub(crate) fn relay_share(&self) -> f64 {
-        cpu::share(self.relay_cpu, Duration::from_secs_f64(self.seconds))
+        cpu::share(self.relay_cpu_sending, Duration::from_secs_f64(self.seconds))
     }
 
     /// What others used, in CPUs: what was busy less what is accounted for.
     pub(crate) fn foreign_share(&self) -> f64 {
-        let known = self.generator_cpu + self.relay_cpu + self.softirqd_cpu + self.sink_cpu;
+        let known = self.generator_cpu + self.relay_cpu_sending + self.softirqd_cpu + self.sink_cpu;
         let known = cpu::share(known, Duration::from_secs_f64(self.seconds));
         self.busy.iter().sum::<f64>() - known
     }
@@ -167,23 +169,25 @@ fn measure(
     let over = AtomicBool::new(false);
     let relay = || running.map_or(0, Running::cpu);
     let (relay_before, before) = (relay(), meter.read());
-    let (sent, after, arrivals) = std::thread::scope(|scope| {
+    let (sent, relay_sending, after, arrivals) = std::thread::scope(|scope| {
         let watch = scope.spawn(|| sink.watch(receivers, traffic.flows.count, traffic.size, &over));
         let beside = scope.spawn(beside);
         let sent = traffic.send(network, || false);
+        let relay_sending = relay() - relay_before;
         let after = meter.read();
         beside.join().expect("what happened beside it");
         over.store(true, Ordering::Release);
-        (sent, after, watch.join().expect("the sink"))
+        (sent, relay_sending, after, watch.join().expect("the sink"))
     });
     let relay_cpu = relay() - relay_before;
     let softirqd_cpu = meter.read().softirqd - before.softirqd;
-    let cpus = Cpus { relay_cpu, softirqd_cpu, busy: after.busy_since(&before) };
+    let cpus = Cpus { relay_cpu, relay_sending, softirqd_cpu, busy: after.busy_since(&before) };
     summary(traffic, receivers.len(), &sent, &arrivals, cpus)
 }
 
 struct Cpus {
     relay_cpu: u64,
+    relay_sending: u64,
     softirqd_cpu: u64,
     busy: Vec<f64>,
 }
@@ -221,6 +225,7 @@ fn summary(
         sink_missed: arrivals.missed,
         generator_cpu: sent.cpu,
         relay_cpu: cpus.relay_cpu,
+        relay_cpu_sending: cpus.relay_sending,
         softirqd_cpu: cpus.softirqd_cpu,
         sink_cpu: arrivals.cpu,
         seconds,

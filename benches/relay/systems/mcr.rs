@@ -43,7 +43,7 @@ impl Mcr {
 
     /// The same with many more rules.
     pub(crate) fn with_idle_rules(&self, count: u32) -> Self {
-        let name = format!("{}, {} rules", self.name, count + 1);
+        let name = format!("{}, {} rules beside", self.name, count);
         Self { name, idle_rules: count, ..self.clone() }
     }
 
