@@ -14,6 +14,8 @@ CMD_DIR ?=
 # How long `make soak` takes, and datagrams a second (default: 70 % of the maximum).
 MINUTES ?= 10
 RATE ?=
+# 1: `make gate` writes down what it counted.
+BLESS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo compare test verify bench soak gate fuzz lint fmt doc deb setup fresh clean
@@ -47,7 +49,7 @@ soak: ## A long run at 70 % of the maximum with a verdict, MINUTES=10 (root)
 
 gate: ## Instructions for each packet, compared with benches/instructions.txt (valgrind)
 	@scripts/setup gate
-	cargo bench --locked --bench instructions
+	BLESS=$(BLESS) cargo bench --locked --bench instructions
 
 fuzz: ## Random input for every decoder, SECONDS=60 each (nightly compiler; installs cargo-fuzz)
 	@scripts/setup build
