@@ -102,7 +102,7 @@ impl UringBackend {
         let mut pool = BufferPool::new(buffers, SPARES, BUFFER_LEN)?;
         // SAFETY: the pool's entries stay mapped until the ring is gone (invariant 3).
         unsafe { pool.register(&ring, GROUP)? };
-        pool.give_all();
+        pool.grow();
         let mut backend = Self {
             ring: ManuallyDrop::new(ring),
             pool: ManuallyDrop::new(pool),
@@ -287,16 +287,18 @@ impl UringBackend {
     }
 
     fn receive_error(&mut self, handle: PortHandle, errno: i32, events: &mut Vec<PortEvent>) {
-        let port = &mut self.ports[handle.0 as usize];
         match errno {
+            // All that go round are in our hands.
+            libc::ENOBUFS if self.pool.grow() => {}
             libc::ENOBUFS => self.exhausted += 1,
             // A link that went down says so once; frames come again when it is up.
             libc::ECANCELED | libc::ENETDOWN | libc::EAGAIN | libc::EINTR => {}
             // Before Linux 6.2 the kernel cannot describe a UDP super-frame in a vnet header.
             // Each such answer takes one frame out of the queue, so receiving goes on.
             libc::EINVAL => events.push(PortEvent::Refused(handle, errno)),
-            _ => port.errors += 1,
+            _ => self.ports[handle.0 as usize].errors += 1,
         }
+        let port = &mut self.ports[handle.0 as usize];
         if port.errors > MAX_ERRORS && !port.closing {
             port.closing = true;
             events.push(PortEvent::Failed(handle, io::Error::from_raw_os_error(errno)));
