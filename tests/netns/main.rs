@@ -21,6 +21,7 @@ mod leaves_nothing;
 mod loops;
 mod many_groups;
 mod matrix;
+mod named_failures;
 mod own_source;
 mod pending;
 mod reload;
@@ -71,6 +72,12 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("bookkeeping::a_slow_interface_refuses", bookkeeping::slow_output),
     ("bookkeeping::an_output_without_carrier", bookkeeping::no_carrier),
     ("bookkeeping::a_filtered_source_and_a_ttl_that_ends", bookkeeping::filtered_and_expired),
+    (
+        "named_failures::a_filter_that_refuses_and_a_link_that_goes_down",
+        named_failures::filter_and_link,
+    ),
+    ("named_failures::a_small_mtu_cuts", named_failures::small_mtu_fragment),
+    ("named_failures::a_small_mtu_drops", named_failures::small_mtu_drop),
     ("two_relays::each_datagram_goes_round_eight_times", two_relays::bounded),
     ("two_relays::a_kept_source_ends_with_its_ttl", two_relays::kept_source),
     ("loops::a_rule_does_not_feed_itself", loops::own_tail),

@@ -113,9 +113,9 @@ fn run(
     // Sender, relay and up to three receivers share the machine: at most 60,000 copies a second.
     let (half, rate) = match (verify(), cell.outputs) {
         (false, _) => (2_000, 20_000),
-        (true, 1) => (500_000, 40_000),
-        (true, 2) => (500_000, 30_000),
-        (true, _) => (500_000, 20_000),
+        (true, 1) => (125_000, 40_000),
+        (true, 2) => (125_000, 30_000),
+        (true, _) => (125_000, 20_000),
     };
     let largest = cell.mtu - 28;
     let train = if cell.gso { "--gso --train 1-64" } else { "--train 1-64" };
