@@ -4,6 +4,7 @@ use crate::control::PortKey;
 use crate::control::event::{Event, WorkerReport};
 use crate::control::router::Output;
 use crate::dataplane::link::{Ingress, Port, PortId, Report, ToWorker};
+use crate::dataplane::meter::Meters;
 use crate::dataplane::pool::Pool;
 use crate::fib::counters::PortCounters;
 use crate::sockets::membership::Memberships;
@@ -14,6 +15,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddrV4;
+use std::sync::Arc;
 use tracing::debug;
 
 /// Why a port cannot be opened.
@@ -40,6 +42,8 @@ pub(super) struct Sockets {
     /// Workers that are not running.
     dead: BTreeSet<u32>,
     workers: BTreeSet<u32>,
+    /// Of the table that was published last.
+    meters: Arc<Meters>,
     /// Bytes that may wait in the kernel for each input port.
     receive_buffer: u32,
 }
@@ -48,6 +52,7 @@ impl Sockets {
     pub(super) fn new(workers: u32, receive_buffer: u32) -> Self {
         Self {
             receive_buffer,
+            meters: Arc::default(),
             inputs: BTreeMap::new(),
             families: BTreeMap::new(),
             moving: BTreeMap::new(),
@@ -79,8 +84,10 @@ impl Sockets {
             }
             Output::Publish { fib, reset_rules, reset_outputs } => {
                 debug!(generation = fib.generation(), "publishing a table");
+                self.meters = self.meters.follow(&fib);
                 self.to_all(pool, || ToWorker::Publish {
                     fib: fib.clone(),
+                    meters: self.meters.clone(),
                     reset_rules: reset_rules.clone(),
                     reset_outputs: reset_outputs.clone(),
                 });

@@ -1,10 +1,11 @@
 //! The worker threads: started, woken, started again, stopped.
 
+use super::egress::Supplies;
 use super::link::{FromWorker, IoChoice, Settings, Tier, ToWorker, WorkerPlan};
 use super::syscalls::SyscallBackend;
 use super::thread as worker_thread;
 use super::uring::UringBackend;
-use super::worker::Worker;
+use super::worker::{Means, Worker};
 use crate::clock;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::any::Any;
@@ -13,6 +14,7 @@ use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
 struct Handle {
@@ -118,14 +120,20 @@ fn work(
     mut report: impl FnMut(FromWorker),
 ) -> io::Result<()> {
     let notes = worker_thread::prepare(settings, &plan);
+    let usecs = |usecs: u32| Duration::from_micros(usecs.into());
+    let means = Means {
+        max_sockets: settings.egress_sockets,
+        supplies: Supplies::default(),
+        coalesce: usecs(settings.coalesce_usecs),
+        busy_poll: usecs(settings.busy_poll_usecs),
+    };
     let buffers = settings.buffers.clamp(1, 32_768).next_power_of_two() as usize;
     let reason = match settings.io {
         IoChoice::Syscalls => "the configuration says dataplane.io: \"syscalls\"".to_owned(),
         IoChoice::Auto | IoChoice::IoUring => match UringBackend::new(wake.try_clone()?, buffers) {
             Ok(backend) => {
                 report(FromWorker::Ready { tier: Tier::UringMultishot, reason: None, notes });
-                return Worker::new(backend, inbox, report, settings.egress_sockets, clock::now)
-                    .run();
+                return Worker::new(backend, inbox, report, means, clock::now).run();
             }
             Err(error) if settings.io == IoChoice::IoUring => return Err(error),
             Err(error) => error.to_string(),
@@ -133,7 +141,7 @@ fn work(
     };
     report(FromWorker::Ready { tier: Tier::Syscalls, reason: Some(reason), notes });
     let backend = SyscallBackend::new(wake, buffers);
-    Worker::new(backend, inbox, report, settings.egress_sockets, clock::now).run()
+    Worker::new(backend, inbox, report, means, clock::now).run()
 }
 
 fn text_of(panic: &(dyn Any + Send)) -> &str {

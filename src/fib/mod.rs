@@ -28,6 +28,10 @@ pub struct RuleSlot(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OutputSlot(pub u32);
 
+/// An entry's place in its table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct EntryId(u32);
+
 /// IP protocol numbers (IANA) that the table treats in their own way.
 pub mod protocol {
     /// IGMP: belongs to its link.
@@ -292,6 +296,18 @@ impl Fib {
     /// The entry of a packet, or why there is none.
     #[inline]
     pub fn lookup(&self, packet: &FlowKey) -> Result<&Entry, DropReason> {
+        self.find(packet).map(|id| &self.tables.entries[id.0 as usize])
+    }
+
+    /// The entry that [`Self::find`] found in this table; none where it was found in another.
+    #[inline]
+    pub fn entry(&self, id: EntryId) -> Option<&Entry> {
+        self.tables.entries.get(id.0 as usize)
+    }
+
+    /// Where the entry of a packet is, or why there is none.
+    #[inline]
+    pub fn find(&self, packet: &FlowKey) -> Result<EntryId, DropReason> {
         let tables = &self.tables;
         let vlan = self.vlan_class(packet.iif, packet.vlan);
         let at = tables
@@ -312,7 +328,7 @@ impl Fib {
             _ => class.other,
         };
         match entry {
-            Some(entry) => Ok(&tables.entries[entry as usize]),
+            Some(entry) => Ok(EntryId(entry)),
             None => Err(prefix.miss(packet)),
         }
     }

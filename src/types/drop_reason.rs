@@ -76,6 +76,8 @@ drop_reasons! {
     UdpLength = "udp_length", Frame;
     /// The UDP checksum is wrong.
     UdpChecksum = "udp_checksum", Frame;
+    /// The checksum that was left to the device (NEEDS_CSUM) lies outside the packet.
+    ChecksumStart = "checksum_start", Frame;
     /// A super-frame of a kind other than UDP segmentation.
     GsoType = "gso_type", Frame;
     /// A super-frame without a usable segment size.

@@ -23,10 +23,12 @@ mod slots;
 mod token;
 
 use super::backend::{
-    BUFFER_LEN, Backend, Frame, Header, PortEvent, PortHandle, SENDS, SPARES, SendRequest,
+    BUFFER_LEN, Backend, Frame, Header, Piece, PortEvent, PortHandle, SENDS, SPARES, SendRequest,
     SendResult,
 };
 use super::link::Ingress;
+use crate::clock;
+use crate::wire::checksum;
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use message::parse;
 use pool::BufferPool;
@@ -36,12 +38,15 @@ use slots::SendSlots;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::Duration;
 use token::{Kind, Token};
 
 /// The buffer group's number; one group serves all ports.
 const GROUP: u16 = 0;
 /// Completion queue entries (invariant 6), beside one for each receive buffer.
 const COMPLETIONS: u32 = 4096;
+/// `IORING_ENTER_GETEVENTS` (io_uring_enter(2)): do what waits to be done for completions.
+const GET_EVENTS: u32 = 1;
 /// Room for the control data of a frame or payload.
 const CONTROL_LEN: usize = 128;
 /// Room for the source address of a payload (`struct sockaddr_in`).
@@ -84,6 +89,7 @@ pub struct UringBackend {
     parked: Vec<Completion>,
     exhausted: u64,
     stale: u64,
+    busy_poll: Duration,
 }
 
 impl UringBackend {
@@ -109,6 +115,7 @@ impl UringBackend {
             parked: Vec::with_capacity(completions as usize),
             exhausted: 0,
             stale: 0,
+            busy_poll: Duration::ZERO,
         };
         backend.arm_wake();
         Ok(backend)
@@ -155,6 +162,30 @@ impl UringBackend {
         .build()
         .user_data(token.encode());
         self.push(&receive);
+    }
+
+    /// Asks for completions without sleeping, for as long as is wanted; true where there are some.
+    fn spin(&mut self) -> io::Result<bool> {
+        if self.busy_poll.is_zero() {
+            return Ok(false);
+        }
+        let start = clock::now();
+        loop {
+            let waiting = self.ring.submission().len();
+            let submit = u32::try_from(waiting).map_err(io::Error::other)?;
+            // SAFETY: no argument is passed, so there is none to be wrong; entries that are submitted
+            // point to memory of ours (invariant 1).
+            let entered = unsafe {
+                self.ring.submitter().enter::<libc::sigset_t>(submit, 0, GET_EVENTS, None)
+            };
+            settled(entered)?;
+            if !self.ring.completion().is_empty() {
+                return Ok(true);
+            }
+            if clock::now().since(start) >= self.busy_poll {
+                return Ok(false);
+            }
+        }
     }
 
     /// Moves completions out of the ring: results of sends to `results`, all others to `parked`.
@@ -345,12 +376,8 @@ impl Backend for UringBackend {
             self.arm(handle);
         }
         self.rearm = rearm;
-        if self.parked.is_empty() {
-            match self.ring.submit_and_wait(1) {
-                Ok(_) => {}
-                Err(error) if is_transient(&error) => {}
-                Err(error) => return Err(error),
-            }
+        if self.parked.is_empty() && !self.spin()? {
+            settled(self.ring.submit_and_wait(1))?;
         }
         let mut no_sends = Vec::new();
         self.reap(&mut no_sends);
@@ -361,6 +388,10 @@ impl Backend for UringBackend {
         }
         self.parked = parked;
         Ok(woken)
+    }
+
+    fn set_busy_poll(&mut self, how_long: Duration) {
+        self.busy_poll = how_long;
     }
 
     fn buffer(&self, buffer: u32) -> &[u8] {
@@ -375,16 +406,28 @@ impl Backend for UringBackend {
         self.pool.spare(spare)
     }
 
+    fn complete_checksum(&mut self, buffer: u32, start: u32, len: u32, at: u32) -> bool {
+        let Ok(buffer) = u16::try_from(buffer) else { return false };
+        let (start, len) = (start as usize, len as usize);
+        let part = self.pool.bytes_mut(buffer).get_mut(start..start + len);
+        part.is_some_and(|part| checksum::complete(part, at as usize))
+    }
+
     fn copy_to_spare(&mut self, from: (u32, u32, u32), spare: u32, at: u32) -> bool {
         self.pool.copy_to_spare(from, spare, at)
     }
 
-    fn send(&mut self, request: &SendRequest, header: &Header) -> bool {
-        let buffer = u16::try_from(request.buffer).unwrap_or(u16::MAX);
-        let (start, len) = (request.start as usize, request.len as usize);
-        let Some(payload) = self.pool.bytes(buffer).get(start..start + len) else {
-            return false;
-        };
+    fn has_room(&self, pieces: usize) -> bool {
+        self.slots.has_room(pieces)
+    }
+
+    fn send(&mut self, request: &SendRequest, header: &Header, pieces: &[Piece]) -> bool {
+        let pool = &self.pool;
+        let payload = pieces.iter().map(|piece| {
+            let buffer = u16::try_from(piece.buffer).ok()?;
+            let (start, len) = (piece.start as usize, piece.len as usize);
+            pool.bytes(buffer).get(start..start + len)
+        });
         let Some((index, generation, message)) = self.slots.fill(request, header, payload) else {
             return false;
         };
@@ -400,11 +443,8 @@ impl Backend for UringBackend {
 
     fn flush(&mut self, results: &mut Vec<SendResult>) -> io::Result<()> {
         while self.slots.in_flight() > 0 {
-            match self.ring.submit_and_wait(1) {
-                Ok(_) => {}
-                Err(error) if is_transient(&error) => {}
-                Err(error) => return Err(error),
-            }
+            // All are answered at submission: one call brings all answers.
+            settled(self.ring.submit_and_wait(self.slots.in_flight()))?;
             self.reap(results);
         }
         Ok(())
@@ -474,6 +514,14 @@ impl Drop for UringBackend {
             ManuallyDrop::drop(&mut self.slots);
             ManuallyDrop::drop(&mut self.pool);
         }
+    }
+}
+
+/// The kernel was asked; what may simply be asked again is no failure.
+fn settled(outcome: io::Result<usize>) -> io::Result<()> {
+    match outcome {
+        Err(error) if !is_transient(&error) => Err(error),
+        _ => Ok(()),
     }
 }
 
