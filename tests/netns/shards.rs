@@ -84,7 +84,8 @@ pub(crate) fn several_workers(lab: &Lab) {
         assert!(frames.iter().sum::<u64>() > 0, "worker {worker} saw nothing: {stats}");
     }
     let interfaces = mcrd.json(&["interfaces"]);
-    let in0 = interfaces.as_array().and_then(|all| all.iter().find(|one| one["link"]["name"] == "in0"));
+    let in0 =
+        interfaces.as_array().and_then(|all| all.iter().find(|one| one["link"]["name"] == "in0"));
     assert_eq!(in0.map(|one| &one["shards"]), Some(&4.into()), "{interfaces}");
     mcrd.stop();
 }
