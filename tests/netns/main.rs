@@ -24,11 +24,13 @@ mod matrix;
 mod named_failures;
 mod own_source;
 mod pending;
+mod rate_limit;
 mod reload;
 mod returned_index;
 mod sandbox;
 mod scale;
 mod selectors_churn;
+mod shards;
 mod two_relays;
 mod two_sources;
 mod unicast;
@@ -83,6 +85,10 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("loops::a_rule_does_not_feed_itself", loops::own_tail),
     ("loops::a_circle_of_rules_is_cut", loops::circle),
     ("selectors_churn::another_output_does_not_notice", selectors_churn::come_and_go),
+    ("shards::several_workers_serve_one_interface", shards::several_workers),
+    ("shards::fragments_of_a_datagram_meet", shards::fragments),
+    ("shards::a_shard_that_is_moved_loses_nothing", shards::moved),
+    ("rate_limit::others_lose_nothing", rate_limit::others_lose_nothing),
     ("scale::ten_thousand_rules", scale::ten_thousand),
     ("scale::rules_of_an_earlier_relay_and_back_and_forth", scale::saved_and_loaded),
     ("matrix::every_payload_once_unchanged_in_order", matrix::all_cells),
