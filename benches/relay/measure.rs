@@ -112,6 +112,9 @@ pub(crate) fn measure(
     if outputs < case.outputs {
         measured.notes.push(format!("{outputs} of {} outputs", case.outputs));
     }
+    if let (true, Some(control)) = (case.ingress != Ingress::Nic, &running.control) {
+        measured.notes.push(format!("{} super-frames came in", control.super_frames()));
+    }
     let drops = running.drops();
     if !drops.is_empty() {
         measured.notes.push(format!("drops since its start: {}", in_words(&drops)));

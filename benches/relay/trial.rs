@@ -1,10 +1,11 @@
 //! One trial: traffic for a while, everything that arrives checked, everybody's run time counted.
 
+use super::arrivals::Arrivals;
 use super::cpu::{self, Meter};
 use super::frames::Flows;
 use super::generator::{Sent, Traffic};
 use super::network::{GROUP, Ingress, Network, PORT, SOURCE};
-use super::sink::{Arrivals, Sink};
+use super::sink::Sink;
 use super::systems::Running;
 use serde::Serialize;
 use std::collections::BTreeMap;
