@@ -69,7 +69,7 @@ impl Arrivals {
         let joined = seen.vnet[1] == GSO_UDP_L4 && segment > 0;
         let (count, right) = if joined {
             self.super_frames += 1;
-            (bytes.div_ceil(segment) as u64, segment == size && bytes % segment == 0)
+            (bytes.div_ceil(segment) as u64, segment == size && bytes.is_multiple_of(segment))
         } else {
             (1, bytes == size)
         };

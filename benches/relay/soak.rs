@@ -136,7 +136,7 @@ fn churn(running: &Running, over: &AtomicBool, changes: &AtomicU64, failed: &Ato
         let rule = number % CHURNED;
         let (name, group) = (format!("churn-{rule}"), format!("239.50.0.{}", rule + 1));
         let target = format!("{group}:6000:out0");
-        let adding = number / CHURNED % 2 == 0;
+        let adding = (number / CHURNED).is_multiple_of(2);
         let output = if adding {
             let input =
                 ["--input-interface", "in0", "--input-group", &group, "--input-port", "6000"];
