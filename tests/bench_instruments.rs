@@ -137,7 +137,8 @@ mod search_tests {
         let found = search.run(|rate| {
             trials += 1;
             let sent_rate = rate.min(most);
-            Probe { sent_rate, loss: (1.0 - limit / sent_rate).max(0.0) }
+            let loss = (1.0 - limit / sent_rate).max(0.0);
+            Probe { sent_rate, loss, sender_at_end: rate >= most }
         });
         (found, trials)
     }
@@ -168,9 +169,23 @@ mod search_tests {
             trials += 1;
             let spoilt = trials == 2 || trials == 5;
             let limit = if spoilt { 1_000.0 } else { 300_000.0 };
-            Probe { sent_rate: rate, loss: (1.0 - limit / rate).max(0.0) }
+            let loss = (1.0 - limit / rate).max(0.0);
+            Probe { sent_rate: rate, loss, sender_at_end: false }
         });
         assert!(found.rate > 285_000.0 && found.rate <= 300_300.0, "{found:?}");
+    }
+
+    #[test]
+    fn a_sender_that_is_held_up_is_not_at_its_end_and_ends_the_search() {
+        let mut trials = 0;
+        let search = Search { first: 50_000.0, allowed: 0.001, precision: 0.05 };
+        let found = search.run(|rate| {
+            trials += 1;
+            let sent_rate = 0.9 * rate;
+            let loss = if rate > 300_000.0 { 0.5 } else { 0.0 };
+            Probe { sent_rate, loss, sender_at_end: false }
+        });
+        assert!(!found.generator_bound && found.rate >= 180_000.0 && trials < 100, "{found:?}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::cases::{Case, What};
 use super::generator::Traffic;
 use super::network::Ingress;
-use super::search::{Probe, Search};
+use super::search::Search;
 use super::special;
 use super::systems::{Job, Running, System};
 use super::trial::{Bench, Trial, flows, traffic};
@@ -163,7 +163,7 @@ fn highest(
     let found = search.run(|rate| {
         let traffic = traffic(case.ingress, case.flows, rate, effort.step);
         let trial = bench.trial(&traffic, outputs, Some(running));
-        let probe = Probe { sent_rate: trial.sent_rate, loss: trial.loss() };
+        let probe = trial.probe();
         measured.trials.push(trial);
         probe
     });

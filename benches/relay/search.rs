@@ -7,6 +7,8 @@ pub(crate) struct Probe {
     pub(crate) sent_rate: f64,
     /// Lost, as a share of what should have arrived.
     pub(crate) loss: f64,
+    /// The sender used all of its CPU.
+    pub(crate) sender_at_end: bool,
 }
 
 /// How the search goes.
@@ -33,22 +35,25 @@ pub(crate) struct Found {
 const KEPT_UP: f64 = 0.97;
 /// Below so many datagrams a second nothing is searched.
 const LEAST: f64 = 500.0;
+/// More steps than a search needs: something holds the sender up again and again.
+const MOST_STEPS: u32 = 40;
 
 impl Search {
     /// Doubles until it fails, halves until it passes, then takes the middle.
     pub(crate) fn run(&self, mut trial: impl FnMut(f64) -> Probe) -> Found {
         let (mut passed, mut failed) = (0.0, None::<f64>);
         let mut rate = self.first;
-        loop {
+        for _ in 0..MOST_STEPS {
             let mut probe = trial(rate);
             // Other work on the machine spoils one trial more easily than two.
             if probe.loss > self.allowed || probe.sent_rate < KEPT_UP * rate {
                 probe = better(probe, trial(rate));
             }
-            let enough = probe.sent_rate >= KEPT_UP * rate;
+            let kept_up = probe.sent_rate >= KEPT_UP * rate;
             if probe.loss <= self.allowed {
                 passed = probe.sent_rate.max(passed);
-                if !enough {
+                // Held up by other work, it may do better the next time.
+                if !kept_up && probe.sender_at_end {
                     return Found { rate: passed, generator_bound: true };
                 }
             } else {
@@ -64,9 +69,10 @@ impl Search {
                 Some(failed) => f64::midpoint(passed, failed),
             };
             if rate < LEAST {
-                return Found { rate: 0.0, generator_bound: false };
+                break;
             }
         }
+        Found { rate: passed, generator_bound: false }
     }
 }
 

@@ -5,7 +5,7 @@ use super::cpu;
 use super::measure::{ALLOWED, in_words};
 use super::network::Ingress;
 use super::report;
-use super::search::{Probe, Search};
+use super::search::Search;
 use super::statistics::slope;
 use super::systems::{Job, Mcr, Running, System};
 use super::trial::{Bench, Trial, flows, traffic};
@@ -119,8 +119,7 @@ fn highest(bench: &mut Bench, job: &Job) -> f64 {
     let search = Search { first: 80_000.0, allowed: ALLOWED, precision: 0.1 };
     let found = search.run(|rate| {
         let traffic = traffic(Ingress::Nic, 1, rate, Duration::from_millis(700));
-        let trial = bench.trial(&traffic, 1, Some(&running));
-        Probe { sent_rate: trial.sent_rate, loss: trial.loss() }
+        bench.trial(&traffic, 1, Some(&running)).probe()
     });
     eprintln!("soak: at most {:.0} datagrams/s", found.rate);
     found.rate
