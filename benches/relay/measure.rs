@@ -175,6 +175,10 @@ fn highest(
             100.0 * last
         ));
     }
+    if found.held_up {
+        let text = "* other work held the sender up: a lower bound, and not a figure to keep";
+        measured.notes.push(text.to_owned());
+    }
     // The trial that failed at the lowest rate says what gave way; else the fastest.
     let failed = measured.trials.iter().filter(|trial| trial.loss() > ALLOWED);
     let failed = failed.min_by(|one, other| one.sent_rate.total_cmp(&other.sent_rate));
