@@ -328,7 +328,11 @@ impl Backend for UringBackend {
     fn open(&mut self, socket: OwnedFd, ingress: Ingress) -> io::Result<PortHandle> {
         // SAFETY: msghdr is a plain C struct; all zeros is its empty value.
         let mut header: Box<libc::msghdr> = Box::new(unsafe { std::mem::zeroed() });
-        header.msg_namelen = NAME_LEN as libc::socklen_t;
+        // Of a frame it would be the interface, which is the port's.
+        header.msg_namelen = match ingress {
+            Ingress::Packet(_) => 0,
+            Ingress::Udp(_) => NAME_LEN as libc::socklen_t,
+        };
         header.msg_controllen = CONTROL_LEN;
         let at = self.ports.insert(PortState {
             socket,
