@@ -3,6 +3,7 @@
 
 use crate::fib::counters::{PortCounters, SlotCounters, WorkerCounters};
 use crate::fib::{Fib, OutputSlot, RuleSlot};
+pub use crate::types::WorkerPlan;
 use crate::types::{IfIndex, LinkLayer};
 use serde::{Deserialize, Serialize};
 use std::os::fd::OwnedFd;
@@ -28,13 +29,6 @@ pub enum Sched {
     Normal,
     /// SCHED_FIFO: before all threads that are not real-time ones.
     Fifo,
-}
-
-/// What one worker is given.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WorkerPlan {
-    /// The core that it stays on; none = where the kernel puts it.
-    pub cpu: Option<u32>,
 }
 
 /// How workers are built.

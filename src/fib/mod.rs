@@ -6,24 +6,27 @@
 //! the union of all rules that match, so that the first hit is the whole answer.
 
 mod build;
+mod check;
 pub mod counters;
 mod prefixes;
 mod union;
 
 pub use build::{Builder, Compiled, Conflict, Resolved};
+pub use check::FibError;
 pub use prefixes::PrefixLengths;
 
 use crate::types::{DropReason, Dscp, IfIndex, LinkLayer, MtuPolicy, Protocol, Ttl, VlanFilter};
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// A rule's place in the counter arrays of every worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RuleSlot(pub u32);
 
 /// An output's place in the counter arrays of every worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct OutputSlot(pub u32);
 
 /// IP protocol numbers (IANA) that the table treats in their own way.
@@ -54,7 +57,7 @@ pub struct FlowKey {
 }
 
 /// Where a copy goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Target {
     /// To this address.
     Set(IpAddr),
@@ -91,7 +94,7 @@ impl Target {
 }
 
 /// The source address and port that receivers see where they are not a socket's of ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SourceRewrite {
     /// None = the one that the packet came with.
     pub address: Option<IpAddr>,
@@ -100,7 +103,7 @@ pub struct SourceRewrite {
 }
 
 /// How copies leave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Egress {
     /// As new UDP datagrams of ours, from a UDP socket: the kernel routes, resolves, fragments.
     Socket {
@@ -127,7 +130,7 @@ pub enum Egress {
 }
 
 /// How one copy is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Send {
     /// The interface; none = the kernel's routing decides (unicast only).
     pub oif: Option<IfIndex>,
@@ -150,7 +153,7 @@ pub struct Send {
 }
 
 /// What happens to one copy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Action {
     /// It is sent.
     Send(Send),
@@ -159,7 +162,7 @@ pub enum Action {
 }
 
 /// One output of an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct CopyOut {
     /// Where it is counted.
     pub slot: OutputSlot,
@@ -168,7 +171,7 @@ pub struct CopyOut {
 }
 
 /// What is done with the packets of one flow set: the union of all rules that match it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// The rules behind it: each counts a match.
     pub rules: Vec<RuleSlot>,
@@ -192,7 +195,7 @@ pub struct FlowSet {
 }
 
 /// Which frames of an interface: untagged ones, those of a VLAN, those of VLANs that no rule names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum VlanClass {
     /// Without a tag.
     Untagged,
@@ -209,7 +212,7 @@ impl VlanClass {
 }
 
 /// Packets of one destination prefix on one interface and VLAN.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Prefix {
     /// Lengths of source prefixes that rules name here.
     source_lengths: PrefixLengths,
@@ -224,7 +227,7 @@ struct Prefix {
 }
 
 /// Packets of one destination prefix from one source prefix.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct SourceClass {
     /// Entries of UDP ports, sorted, without overlaps: first port, last port, entry.
     ports: Vec<(u16, u16, u32)>,
@@ -236,7 +239,7 @@ type Map<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
 type Set<K> = HashSet<K, foldhash::fast::FixedState>;
 
 /// Everything that decides.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Tables {
     vlans: Set<(IfIndex, VlanClass)>,
     /// Lengths of destination prefixes.
@@ -252,7 +255,7 @@ struct Tables {
 }
 
 /// The whole world of a worker. Never changes; a new one replaces it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Fib {
     generation: u64,
     tables: Tables,

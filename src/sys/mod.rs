@@ -6,6 +6,7 @@ pub mod address;
 pub mod mmsg;
 pub mod multicast;
 pub mod packet;
+pub mod rights;
 #[cfg(test)]
 pub(crate) mod test_namespace;
 pub mod udp;

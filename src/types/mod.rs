@@ -9,6 +9,7 @@ mod net_event;
 mod rule;
 mod selector;
 mod time;
+mod worker_plan;
 
 pub use addr::is_multicast;
 pub use drop_reason::{DropReason, DropStage};
@@ -23,3 +24,4 @@ pub use rule::{
 };
 pub use selector::{InterfaceSelector, MAX_PATTERN, NameGlob, NameRegex, PatternError};
 pub use time::Time;
+pub use worker_plan::WorkerPlan;

@@ -1,0 +1,3 @@
+//! stub
+pub mod frame;
+pub mod message;
