@@ -2,20 +2,22 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mcr::dataplane::decode::{FrameMeta, Packet, decode};
+use mcr::dataplane::decode::{FrameMeta, Packet, decode, inner_checksum};
 use mcr::types::{DropStage, LinkLayer};
 use mcr::wire::checksum::Sum;
 
 /// Bytes of the input that say what the kernel would say beside the frame.
-const META_LEN: usize = 6;
+const META_LEN: usize = 9;
 
 fn meta(bytes: &[u8; META_LEN]) -> FrameMeta {
-    let [what, flags, gso_type, size_high, size_low, vlan] = *bytes;
+    let [what, flags, gso_type, size_high, size_low, vlan, start_high, start_low, offset] = *bytes;
     FrameMeta {
         link_layer: if what & 1 == 0 { LinkLayer::Ethernet } else { LinkLayer::None },
         flags,
         gso_type,
         gso_size: u16::from_be_bytes([size_high, size_low]),
+        checksum_start: u16::from_be_bytes([start_high, start_low]),
+        checksum_offset: u16::from(offset),
         vlan: (what & 2 != 0).then_some(u16::from(vlan)),
         truncated: what & 4 != 0,
     }
@@ -40,6 +42,10 @@ fuzz_target!(|input: &[u8]| {
     let mut frame = frame.to_vec();
     if about[0] & 8 != 0 {
         fix_checksum(&mut frame, if meta.link_layer == LinkLayer::Ethernet { 14 } else { 0 });
+    }
+    if let Ok(Some(inner)) = inner_checksum(&frame, &meta) {
+        assert!(inner.at + 2 <= inner.len);
+        assert!((inner.start + inner.len) as usize <= frame.len());
     }
     match decode(&frame, &meta) {
         Ok(Packet::Fragment(fragment)) => {

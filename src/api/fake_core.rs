@@ -168,6 +168,8 @@ pub(crate) fn mroute() -> Mroute {
         ttl: "16".into(),
         dscp: None,
         source: None,
+        rate_limit: None,
+        burst: None,
         blocked: Some(DropReason::NoCarrier),
     };
     Mroute {

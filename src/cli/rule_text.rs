@@ -4,8 +4,8 @@ use super::columns::TIE;
 use super::text::shown;
 use crate::api::v1::OutputJson;
 use crate::config::v1::{
-    Dscp, InputSpec, InterfaceSelector, LinkLocal, OutputSource, OutputSpec, PortRange, Protocol,
-    SourceFilter, Ttl, Vlan,
+    BitRate, Dscp, InputSpec, InterfaceSelector, LinkLocal, OutputSource, OutputSpec, PortRange,
+    Protocol, SourceFilter, Ttl, Vlan,
 };
 use std::fmt::Display;
 
@@ -80,7 +80,25 @@ pub(super) fn output(output: &OutputJson) -> String {
             add(format!("source {}", endpoint(&shown(address), port.as_ref())));
         }
     }
+    if let Some(limit) = &output.spec.rate_limit {
+        if let Some(BitRate(bits)) = limit.bits_per_second {
+            add(format!("at most {} bit/s", scaled(bits)));
+        }
+        if let Some(packets) = limit.packets_per_second {
+            add(format!("at most {} datagrams/s", scaled(packets)));
+        }
+    }
+    if let Some(burst) = output.spec.burst {
+        add(format!("burst {burst}"));
+    }
     text
+}
+
+/// `3G`, `1500k`: the largest unit that keeps all digits.
+fn scaled(rate: u64) -> String {
+    let units = [("T", 1_000_000_000_000), ("G", 1_000_000_000), ("M", 1_000_000), ("k", 1000)];
+    let unit = units.into_iter().find(|(_, scale)| rate >= *scale && rate.is_multiple_of(*scale));
+    unit.map_or_else(|| rate.to_string(), |(name, scale)| format!("{}{name}", rate / scale))
 }
 
 /// `10.0.0.1:5000`, `[ff15::1]:5000`, `10.0.0.1`.

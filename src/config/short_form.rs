@@ -7,8 +7,8 @@ use super::validate::identity::derived_id;
 use super::validate::output::default_ttl;
 use super::validate::rule::DEFAULT_PRIORITY;
 use crate::types::{
-    Destination, Dscp, Input, InterfaceSelector, Join, MtuPolicy, Output, OutputSource, Port,
-    Protocol, Rule, Ttl, VlanFilter, is_multicast,
+    Destination, Dscp, Input, InterfaceSelector, Join, Limit, MtuPolicy, Output, OutputSource,
+    Port, Protocol, Rule, Ttl, VlanFilter, is_multicast,
 };
 use ipnet::IpNet;
 
@@ -110,7 +110,19 @@ fn output_spec(output: &Output) -> OutputSpec {
             }),
         },
         mtu_policy: (output.mtu_policy == MtuPolicy::Drop).then_some(v1::MtuPolicy::Drop),
-        ..OutputSpec::default()
+        rate_limit: output.rate_limit.map(limit_spec),
+        burst: output.burst.map(|burst| u32::from(burst.get())),
+        when: None,
+        linger: None,
+    }
+}
+
+fn limit_spec(limit: Limit) -> v1::RateLimit {
+    let usual = Limit::default_burst_bytes(limit.bits_per_second);
+    v1::RateLimit {
+        bits_per_second: limit.bits_per_second.map(v1::BitRate),
+        packets_per_second: limit.packets_per_second,
+        burst_bytes: Some(limit.burst_bytes).filter(|bytes| *bytes != usual),
     }
 }
 

@@ -80,6 +80,9 @@ fn right(expected: &str, key: &str) -> String {
         ("u32", "workers") => number("from 1 to 64"),
         ("u32", "receiveBufferBytes") => number("from 65536 to 1073741824"),
         ("u32", "version") => "1".to_owned(),
+        ("u32", "shards") => number("from 1 to 16"),
+        ("u32", "coalesceUsecs" | "busyPollUsecs") => number("from 0 to 10000"),
+        ("u32", "burst") => number("from 1 to 64"),
         ("u8", _) => number("from 0 to 255"),
         ("u16", _) => number("from 0 to 65535"),
         ("u32", _) => number("from 0 to 4294967295"),
@@ -92,6 +95,8 @@ fn right(expected: &str, key: &str) -> String {
             "an address in quotes, such as \"10.0.0.9\"".to_owned()
         }
         ("a string", "interface") => "an interface name in quotes, such as \"eth0\"".to_owned(),
+        ("a string", "linger") => "a duration in quotes, such as \"3s\"".to_owned(),
+        ("a string", "holdTime") => "a duration in quotes, such as \"30s\"".to_owned(),
         ("a string" | "path string", _) => "text in quotes".to_owned(),
         ("a sequence", "outputs") => "a list of outputs: [{ … }]".to_owned(),
         ("a sequence", "rules") => "a list of rules: [{ … }]".to_owned(),

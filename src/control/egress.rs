@@ -156,5 +156,7 @@ fn send(
         broadcast,
         mtu,
         mtu_policy: output.mtu_policy,
+        limit: output.rate_limit,
+        burst: output.burst,
     }
 }

@@ -6,6 +6,7 @@ use crate::fib::{Action, CopyOut, Egress, FlowSet, OutputSlot, Target, VlanClass
 use crate::types::{Destination, DropReason, Dscp, Output, Ttl};
 use ipnet::IpNet;
 use std::collections::HashMap;
+use std::num::NonZeroU8;
 
 impl Router {
     pub(super) fn mroute(&self) -> Mroute {
@@ -84,6 +85,8 @@ impl Router {
                 ttl: send.ttl.to_string(),
                 dscp: dscp_value(send.dscp),
                 source: source_text(send.egress),
+                rate_limit: send.limit,
+                burst: send.burst.map(NonZeroU8::get),
                 blocked: None,
             },
             Action::Drop(reason) => blocked_output(asked.get(&copy.slot).copied(), reason),
@@ -108,6 +111,8 @@ fn blocked_output(asked: Option<&Output>, reason: DropReason) -> MrouteOutput {
         ttl: asked.map_or_else(|| Ttl::default().to_string(), |output| output.ttl.to_string()),
         dscp: asked.and_then(|output| dscp_value(output.dscp)),
         source: None,
+        rate_limit: asked.and_then(|output| output.rate_limit),
+        burst: asked.and_then(|output| output.burst).map(NonZeroU8::get),
         blocked: Some(reason),
     }
 }

@@ -18,7 +18,7 @@ pub(super) enum PortState {
     Open,
     /// Wanted; could not be opened or has failed.
     Failed { reason: String, retry_at: Time },
-    /// Wanted; its worker does not run, and opens it when it does.
+    /// Wanted; the data plane does not run, and opens it when it does.
     Waiting,
 }
 
@@ -28,7 +28,8 @@ pub(super) struct Port {
     pub(super) id: u32,
     pub(super) worker: u32,
     pub(super) key: PortKey,
-    pub(super) filter: InputFilter,
+    /// What it lets in; none = nobody knows.
+    pub(super) filter: Option<InputFilter>,
     pub(super) state: PortState,
     /// Its number has been given out.
     numbered: bool,
@@ -39,6 +40,19 @@ pub(super) struct Port {
 }
 
 impl Port {
+    /// One that has counted nothing and never failed.
+    pub(super) fn open(
+        id: u32,
+        worker: u32,
+        key: PortKey,
+        filter: Option<InputFilter>,
+        state: PortState,
+    ) -> Self {
+        let numbered = state == PortState::Open;
+        let counters = PortCounters::default();
+        Self { id, worker, key, filter, state, numbered, failures: 0, counters }
+    }
+
     /// Frames that the kernel queued or dropped, and those it dropped. For UDP it counts its drops
     /// only: what was taken is added.
     pub(super) fn kernel_counters(&self) -> (u64, u64) {
@@ -82,7 +96,7 @@ pub(super) struct Ports {
     closing: BTreeMap<u32, Port>,
     /// Sums over ports that are closed.
     pub(super) closed: (u64, PortCounters, (u64, u64)),
-    next: u32,
+    pub(super) next: u32,
 }
 
 impl Ports {
@@ -107,8 +121,8 @@ impl Ports {
                 self.by_key.insert(*key, port);
             }
             let Some(port) = self.by_key.get_mut(key) else { continue };
-            let changed = port.filter != *filter;
-            port.filter.clone_from(filter);
+            let changed = port.filter.as_ref() != Some(filter);
+            port.filter = Some(filter.clone());
             let due = match &port.state {
                 PortState::Open => {
                     if changed {
@@ -136,16 +150,13 @@ impl Ports {
     fn new_port(&self, key: PortKey, running: &[bool]) -> Port {
         let load = |worker| self.by_key.values().filter(|port| port.worker == worker).count();
         let least = (0u32..).zip(running).min_by_key(|(worker, runs)| (!**runs, load(*worker)));
-        Port {
-            id: self.next,
-            worker: least.map_or(0, |(worker, _)| worker),
-            key,
-            filter: InputFilter::default(),
-            state: PortState::Waiting,
-            numbered: false,
-            failures: 0,
-            counters: PortCounters::default(),
-        }
+        let worker = least.map_or(0, |(worker, _)| worker);
+        Port::open(self.next, worker, key, Some(InputFilter::default()), PortState::Waiting)
+    }
+
+    /// Adds a port as it is.
+    pub(super) fn take_over(&mut self, port: Port) {
+        self.by_key.insert(port.key, port);
     }
 
     fn drop_port(&mut self, key: &PortKey) -> Option<PortStep> {
@@ -205,21 +216,14 @@ impl Ports {
         self.closed.2.1 += dropped;
     }
 
-    /// All ports of a worker are gone with it; they are opened again when it runs.
-    pub(super) fn worker_died(&mut self, worker: u32) {
-        let lost: Vec<Port> =
-            self.by_key.values_mut().filter(|port| port.worker == worker).map(Port::end).collect();
-        for port in &lost {
-            if port.state == PortState::Open {
-                self.retire(port);
-            }
+    /// All ports are gone with the data plane; they are opened again when their workers run.
+    pub(super) fn all_gone(&mut self) {
+        let lost: Vec<Port> = self.by_key.values_mut().map(Port::end).collect();
+        for port in lost.iter().filter(|port| port.state == PortState::Open) {
+            self.retire(port);
         }
-        let gone: Vec<u32> =
-            self.closing.values().filter(|p| p.worker == worker).map(|p| p.id).collect();
-        for id in gone {
-            if let Some(port) = self.closing.remove(&id) {
-                self.retire(&port);
-            }
+        for port in std::mem::take(&mut self.closing).into_values() {
+            self.retire(&port);
         }
     }
 

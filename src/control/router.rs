@@ -104,7 +104,11 @@ pub struct Router {
     ask_again_at: Option<Time>,
     /// The generation of the last table that gave slots to new owners.
     last_reset: u64,
-    dirty: bool,
+    pub(super) dirty: bool,
+    /// The data plane does not have the table, whatever else is said.
+    pub(super) resend: bool,
+    /// Nothing is asked for before the network is known.
+    pub(super) awaits_network: bool,
     /// A time that was waited for has come.
     due: bool,
     pub(super) outputs: VecDeque<Output>,
@@ -133,6 +137,8 @@ impl Router {
             ask_again_at: None,
             last_reset: 0,
             dirty: false,
+            resend: false,
+            awaits_network: false,
             due: false,
             outputs: VecDeque::new(),
             said: Said::default(),
@@ -172,6 +178,13 @@ impl Router {
                 }
             }
             Event::WorkerDied { worker, reason } => self.worker_died(worker, reason),
+            Event::DataPlaneDied { reason } => self.data_plane_died(&reason),
+            Event::WorkerStopped { worker } => {
+                if let Some(worker) = self.workers.get_mut(worker as usize) {
+                    worker.running = false;
+                    self.lost_slots.merge(&std::mem::take(&mut worker.slots));
+                }
+            }
             Event::Report(report) => self.report(*report),
             // What is due is done by `settle`: the network may change before.
             Event::Timeout => self.due = true,
@@ -182,6 +195,9 @@ impl Router {
 
     /// Draws the consequences of all events since the last call; many events cost one compilation.
     pub fn settle(&mut self, now: Time) {
+        if self.awaits_network {
+            return;
+        }
         let due = std::mem::take(&mut self.due);
         if std::mem::take(&mut self.dirty) {
             self.recompile(now);
@@ -238,6 +254,7 @@ impl Router {
 
     fn net(&mut self, event: NetEvent) {
         let is_route = matches!(event, NetEvent::Route(_) | NetEvent::RouteGone(_));
+        self.awaits_network &= !matches!(event, NetEvent::Snapshot(_));
         let changes = self.interfaces.apply(event);
         for index in changes.gone {
             self.interface_gone(index);
@@ -261,8 +278,7 @@ impl Router {
             worker.reason = reason;
             worker.notes = notes;
             worker.running = true;
-            // It knows no table yet, and its ports wait for it.
-            worker.generation = 0;
+            // Ports may wait for it.
             self.dirty = true;
         }
     }
@@ -275,8 +291,19 @@ impl Router {
             worker.reason = Some(reason);
             worker.generation = 0;
             worker.restarts += 1;
-            self.ports.worker_died(number);
         }
+    }
+
+    fn data_plane_died(&mut self, reason: &str) {
+        for worker in &mut self.workers {
+            self.lost_slots.merge(&std::mem::take(&mut worker.slots));
+            worker.running = false;
+            worker.reason = Some(reason.to_owned());
+            worker.generation = 0;
+        }
+        self.ports.all_gone();
+        self.resend = true;
+        self.dirty = true;
     }
 
     fn report(&mut self, report: WorkerReport) {
@@ -333,9 +360,9 @@ impl Router {
     /// Gives the workers a new table, unless all of them have one that does the same.
     fn publish(&mut self, fib: Fib) {
         let (reset_rules, reset_outputs) = self.rules.take_resets();
-        let all_have_it =
-            self.workers.iter().all(|worker| worker.generation == self.fib.generation());
-        if all_have_it && reset_rules.is_empty() && fib.forwards_like(&self.fib) {
+        // What was sent, all workers get, those that are started later too.
+        let sent = !std::mem::take(&mut self.resend);
+        if sent && reset_rules.is_empty() && fib.forwards_like(&self.fib) {
             return;
         }
         self.fib = Arc::new(fib);
@@ -368,6 +395,7 @@ impl Router {
                 PortStep::Close(port) => Output::ClosePort { port },
                 PortStep::Filter(port) => {
                     let filter = self.ports.by_id(port).map(|port| port.filter.clone());
+                    let filter = filter.flatten();
                     Output::SetFilter { port, filter: filter.unwrap_or_default() }
                 }
                 PortStep::Open(port) => match self.open_step(port) {
@@ -386,17 +414,22 @@ impl Router {
             worker: port.worker,
             key: port.key,
             link_layer: link.link_layer,
-            filter: port.filter.clone(),
+            filter: port.filter.clone().unwrap_or_default(),
         })
+    }
+
+    fn runs(&self, worker: u32) -> bool {
+        self.workers.get(worker as usize).is_some_and(|worker| worker.running)
     }
 
     /// Why none of a rule's input ports is open; none where one is.
     pub(super) fn port_trouble(&self, resolution: &Resolution) -> Option<String> {
         let mut trouble = None;
         for key in resolution.input.ports.keys() {
-            let text = match &self.ports.get(key)?.state {
-                PortState::Open => return None,
-                PortState::Waiting => "its worker does not run",
+            let port = self.ports.get(key)?;
+            let text = match &port.state {
+                PortState::Open if self.runs(port.worker) => return None,
+                PortState::Open | PortState::Waiting => "its worker does not run",
                 PortState::Failed { reason, .. } => reason,
             };
             trouble.get_or_insert_with(|| format!("input: {text}"));

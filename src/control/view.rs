@@ -2,7 +2,7 @@
 
 pub use super::ledger::{Ledger, Sum, SumKind};
 
-use crate::types::{DropReason, IfIndex, Link, Rule, RuleId, Time};
+use crate::types::{DropReason, IfIndex, Limit, Link, Rule, RuleId, Time};
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -203,6 +203,12 @@ pub struct MrouteOutput {
     /// The source address that receivers see, with a port where that is fixed; "keep" = the
     /// packet's own; none = the kernel chooses.
     pub source: Option<String>,
+    /// The most that its output sends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<Limit>,
+    /// Datagrams of one train at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub burst: Option<u8>,
     /// Why copies are dropped here now.
     pub blocked: Option<DropReason>,
 }

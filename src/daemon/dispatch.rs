@@ -4,6 +4,7 @@ use crate::control::PortKey;
 use crate::control::event::{Event, WorkerReport};
 use crate::control::router::Output;
 use crate::dataplane::link::{Ingress, Port, PortId, Report, ToWorker};
+use crate::dataplane::meter::Meters;
 use crate::dataplane::pool::Pool;
 use crate::fib::counters::PortCounters;
 use crate::sockets::membership::Memberships;
@@ -12,6 +13,7 @@ use crate::types::{IfIndex, InputFilter, LinkLayer, Membership};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddrV4;
+use std::sync::Arc;
 use tracing::debug;
 
 /// Everything of the kernel's that control holds.
@@ -24,6 +26,8 @@ pub(super) struct Sockets {
     /// Workers that are not running.
     dead: BTreeSet<u32>,
     workers: BTreeSet<u32>,
+    /// Of the table that was published last.
+    meters: Arc<Meters>,
     /// Bytes that may wait in the kernel for each input port.
     receive_buffer: u32,
 }
@@ -32,6 +36,7 @@ impl Sockets {
     pub(super) fn new(workers: u32, receive_buffer: u32) -> Self {
         Self {
             receive_buffer,
+            meters: Arc::default(),
             inputs: BTreeMap::new(),
             failing: BTreeMap::new(),
             memberships: Memberships::new(),
@@ -55,8 +60,10 @@ impl Sockets {
             Output::ClosePort { port } => self.close(pool, port),
             Output::Publish { fib, reset_rules, reset_outputs } => {
                 debug!(generation = fib.generation(), "publishing a table");
+                self.meters = self.meters.follow(&fib);
                 self.to_all(pool, || ToWorker::Publish {
                     fib: fib.clone(),
+                    meters: self.meters.clone(),
                     reset_rules: reset_rules.clone(),
                     reset_outputs: reset_outputs.clone(),
                 });

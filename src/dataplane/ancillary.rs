@@ -8,8 +8,13 @@ const _: () = assert!(size_of::<libc::cmsghdr>() == HEADER_LEN, "64-bit Linux on
 /// `CMSG_ALIGN`: messages start at multiples of `size_t`.
 const ALIGN: usize = 8;
 
-/// Room for what a send carries: IP_PKTINFO (12 bytes), IP_TTL (4), IP_TOS (4), each with its header.
-pub const SEND_LEN: usize = 32 + 24 + 24;
+/// Room for what a send carries: IP_PKTINFO (12 bytes), IP_TTL (4), IP_TOS (4) and UDP_SEGMENT (2),
+/// each with its header.
+pub const SEND_LEN: usize = WHOLE_LEN + 24;
+/// What a send that is not cut into several datagrams carries: all but the last.
+const WHOLE_LEN: usize = 32 + 24 + 24;
+/// `UDP_SEGMENT` (linux/udp.h), Linux 4.18.
+const UDP_SEGMENT: i32 = 103;
 
 const SOL_IP: i32 = libc::IPPROTO_IP;
 
@@ -45,16 +50,22 @@ pub struct SendOptions {
     pub tos: u8,
 }
 
-/// Writes the control messages of a send.
+/// Writes the control messages of a send, of one datagram or of several with so many payload bytes
+/// each (0 = one); how many bytes they are.
 #[inline]
-pub fn write(options: &SendOptions, out: &mut [u8; SEND_LEN]) {
+pub fn write(options: &SendOptions, segment: u16, out: &mut [u8; SEND_LEN]) -> usize {
     let mut info = [0u8; 12];
     info[..4].copy_from_slice(&options.oif.to_ne_bytes());
     info[4..8].copy_from_slice(&options.source.octets());
     *out = [0; SEND_LEN];
-    put(&mut out[..32], libc::IP_PKTINFO, &info);
-    put(&mut out[32..56], libc::IP_TTL, &i32::from(options.ttl).to_ne_bytes());
-    put(&mut out[56..], libc::IP_TOS, &i32::from(options.tos).to_ne_bytes());
+    put(&mut out[..32], SOL_IP, libc::IP_PKTINFO, &info);
+    put(&mut out[32..56], SOL_IP, libc::IP_TTL, &i32::from(options.ttl).to_ne_bytes());
+    put(&mut out[56..WHOLE_LEN], SOL_IP, libc::IP_TOS, &i32::from(options.tos).to_ne_bytes());
+    if segment == 0 {
+        return WHOLE_LEN;
+    }
+    put(&mut out[WHOLE_LEN..], libc::SOL_UDP, UDP_SEGMENT, &segment.to_ne_bytes());
+    SEND_LEN
 }
 
 /// Bytes of the control message of a raw socket's send: IP_PKTINFO only. It is the first of those
@@ -67,12 +78,12 @@ pub fn write_interface(oif: u32, out: &mut [u8; SEND_LEN]) {
     let mut info = [0u8; 12];
     info[..4].copy_from_slice(&oif.to_ne_bytes());
     *out = [0; SEND_LEN];
-    put(&mut out[..RAW_LEN], libc::IP_PKTINFO, &info);
+    put(&mut out[..RAW_LEN], SOL_IP, libc::IP_PKTINFO, &info);
 }
 
-fn put(out: &mut [u8], kind: i32, data: &[u8]) {
+fn put(out: &mut [u8], level: i32, kind: i32, data: &[u8]) {
     out[..8].copy_from_slice(&(HEADER_LEN + data.len()).to_ne_bytes());
-    out[8..12].copy_from_slice(&SOL_IP.to_ne_bytes());
+    out[8..12].copy_from_slice(&level.to_ne_bytes());
     out[12..16].copy_from_slice(&kind.to_ne_bytes());
     out[HEADER_LEN..HEADER_LEN + data.len()].copy_from_slice(data);
 }
@@ -86,16 +97,17 @@ mod tests {
         let mut out = [0xff; SEND_LEN];
         let options =
             SendOptions { oif: 7, source: Ipv4Addr::new(10, 0, 0, 9), ttl: 16, tos: 0xb8 };
-        write(&options, &mut out);
-        let read: Vec<_> = messages(&out).collect();
-        assert_eq!(
-            read,
-            vec![
-                (0, 8, &[7, 0, 0, 0, 10, 0, 0, 9, 0, 0, 0, 0][..]),
-                (0, 2, &[16, 0, 0, 0][..]),
-                (0, 1, &[0xb8, 0, 0, 0][..]),
-            ]
-        );
+        let expected = [
+            (0, 8, &[7, 0, 0, 0, 10, 0, 0, 9, 0, 0, 0, 0][..]),
+            (0, 2, &[16, 0, 0, 0][..]),
+            (0, 1, &[0xb8, 0, 0, 0][..]),
+            (17, 103, &[0x78, 5][..]),
+        ];
+        for (segment, count) in [(0, 3), (1400, 4)] {
+            let len = write(&options, segment, &mut out);
+            let read: Vec<_> = messages(&out[..len]).collect();
+            assert_eq!(read, expected[..count]);
+        }
     }
 
     #[test]

@@ -11,6 +11,8 @@ use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 pub const BUFFER_LEN: usize = 65_536 + 512;
 /// Sends on their way at once.
 pub const SENDS: usize = 1024;
+/// Pieces of all of them together.
+pub const PIECES: usize = 16_384;
 /// Buffers of [`BUFFER_LEN`] bytes that nothing is received into; memory that is not touched before
 /// it is used.
 pub const SPARES: usize = 64;
@@ -147,6 +149,17 @@ impl std::fmt::Debug for Header {
     }
 }
 
+/// Bytes in a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// The buffer.
+    pub buffer: u32,
+    /// Where they start in it.
+    pub start: u32,
+    /// How many they are.
+    pub len: u32,
+}
+
 /// One message to send.
 #[derive(Clone, Copy, Debug)]
 pub struct SendRequest {
@@ -154,12 +167,9 @@ pub struct SendRequest {
     pub socket: RawFd,
     /// Where to.
     pub to: SendTo,
-    /// The buffer that holds the payload.
-    pub buffer: u32,
-    /// Where the payload starts in it.
-    pub start: u32,
-    /// Its length in bytes.
-    pub len: u32,
+    /// From a UDP socket: payload bytes of each datagram but the last, where the message is cut into
+    /// several (UDP_SEGMENT, udp(7)); 0 = it is one datagram.
+    pub segment: u16,
     /// Given back with the result.
     pub tag: u32,
 }
@@ -197,13 +207,22 @@ pub trait Backend {
     /// are queued from it would send what is written.
     fn spare(&mut self, spare: u32) -> &mut [u8];
 
+    /// Fills in the internet checksum that was left to the device: the sum over `len` bytes at
+    /// `start` of a buffer goes to `at` among them, where the pseudo header's sum stands. False where
+    /// they do not lie there.
+    fn complete_checksum(&mut self, buffer: u32, start: u32, len: u32, at: u32) -> bool;
+
     /// Copies `len` bytes at `start` of a buffer to `at` of a spare one. False where either does
     /// not have so many.
     fn copy_to_spare(&mut self, from: (u32, u32, u32), spare: u32, at: u32) -> bool;
 
-    /// Queues a send of the header and, after it, the payload; the header is copied. The caller flushes when [`SENDS`] are queued. False where it was not queued
-    /// and no result will come: too many are, or the payload does not lie in a buffer of ours.
-    fn send(&mut self, request: &SendRequest, header: &Header) -> bool;
+    /// True where one more send of so many pieces can be queued before the next flush.
+    fn has_room(&self, pieces: usize) -> bool;
+
+    /// Queues a send of the header and, after it, the pieces one after the other; the header is
+    /// copied, the pieces are not. False where it was not queued and no result will come: there is no
+    /// room, or a piece does not lie in a buffer of ours.
+    fn send(&mut self, request: &SendRequest, header: &Header, pieces: &[Piece]) -> bool;
 
     /// Hands all queued sends to the kernel, in order, without blocking, and adds their results.
     fn flush(&mut self, results: &mut Vec<SendResult>) -> std::io::Result<()>;

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::dataplane::decode::{Checksum, Datagram, FrameMeta, NEEDS_CSUM, Packet, decode};
-use crate::dataplane::egress::{EgressSockets, FlowId};
+use crate::dataplane::egress::{EgressSockets, FlowId, Supplies};
 use crate::dataplane::rewrite::{Framing, Rewrite, Template};
 use crate::dataplane::syscalls::SyscallBackend;
 use crate::dataplane::uring::UringBackend;
@@ -108,7 +108,12 @@ fn outgoing(backend: &mut impl Backend, payload: &[u8]) -> crate::dataplane::rew
         .udp(4000, 5000)
         .write(&mut frame, payload)
         .expect("fits");
-    let meta = FrameMeta { flags: NEEDS_CSUM, ..FrameMeta::plain(LinkLayer::Ethernet) };
+    let meta = FrameMeta {
+        flags: NEEDS_CSUM,
+        checksum_start: 34,
+        checksum_offset: 6,
+        ..FrameMeta::plain(LinkLayer::Ethernet)
+    };
     let Ok(Packet::Whole(datagram)) = decode(&frame, &meta) else { panic!("decodes") };
     let to = Rewrite {
         source: FOREIGN,
@@ -133,8 +138,8 @@ fn send(
 ) -> Result<u32, i32> {
     let buffer = backend.first_spare();
     let len = u32::try_from(len).expect("short");
-    let request = SendRequest { socket, to, buffer, start: 0, len, tag: 3 };
-    assert!(backend.send(&request, header));
+    let request = SendRequest { socket, to, segment: 0, tag: 3 };
+    assert!(backend.send(&request, header, &[Piece { buffer, start: 0, len }]));
     let mut results = Vec::new();
     backend.flush(&mut results).expect("flushes");
     let [(3, result)] = results[..] else { panic!("{results:?}") };
@@ -151,8 +156,8 @@ fn assert_is_ours(datagram: &Datagram) {
 fn frames_leave<B: Backend>(mut backend: B) {
     let (here, there) = veth();
     listen(&mut backend, there);
-    let mut sockets = EgressSockets::new(4);
-    let socket = sockets.frames().expect("a packet socket");
+    let mut sockets = EgressSockets::new(4, Supplies::default());
+    let socket = sockets.frames(here).expect("a packet socket");
     let framing = Framing::of(LinkLayer::Ethernet, [1, 0, 0x5e, 1, 2, 3], [2; 6]);
     let header = outgoing(&mut backend, b"payload").whole(framing);
     let to = |oif| SendTo::Link { oif };
@@ -190,8 +195,8 @@ fn raw_packets_leave_by_the_interface_that_is_named<B: Backend>(mut backend: B) 
     app.join_multicast_v4(&GROUP, &Ipv4Addr::new(10, 0, 1, 1)).expect("joins");
     app.set_nonblocking(true).expect("does not wait");
     listen(&mut backend, there);
-    let mut sockets = EgressSockets::new(4);
-    let socket = sockets.packets().expect("a raw socket");
+    let mut sockets = EgressSockets::new(4, Supplies::default());
+    let socket = sockets.packets(here).expect("a raw socket");
     let mut packet = outgoing(&mut backend, b"payload");
     packet.complete(b"payload");
     let header = packet.whole(Framing::Raw);
@@ -223,11 +228,11 @@ fn applications_on_this_host_are_reached_over_lo<B: Backend>(mut backend: B) {
     let app = UdpSocket::bind((GROUP, 5001)).expect("binds");
     app.set_read_timeout(Some(Duration::from_secs(5))).expect("waits for so long");
     // Bound to the group, it hears what any socket of this host has joined (IP_MULTICAST_ALL).
-    let mut sockets = EgressSockets::new(4);
-    let flow = FlowId::Source { source: FOREIGN, source_port: 9, unicast: None };
+    let mut sockets = EgressSockets::new(4, Supplies::default());
+    let flow = FlowId::Source { source: FOREIGN, source_port: 9, unicast: None, oif: LO };
     let udp = sockets.of(flow, 1).expect("a socket");
-    let raw = sockets.packets().expect("a raw socket");
-    let link = sockets.frames().expect("a packet socket");
+    let raw = sockets.packets(LO).expect("a raw socket");
+    let link = sockets.frames(LO).expect("a packet socket");
     let mut packet = outgoing(&mut backend, b"payload");
     let framing = Framing::of(LinkLayer::Ethernet, [1, 0, 0x5e, 1, 2, 3], [0; 6]);
     let frame = packet.whole(framing);

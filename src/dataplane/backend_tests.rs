@@ -4,6 +4,7 @@ use super::*;
 use crate::dataplane::syscalls::SyscallBackend;
 use crate::dataplane::uring::UringBackend;
 use crate::sys::packet;
+use crate::wire::checksum;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::net::UdpSocket;
 use std::os::fd::{AsFd, AsRawFd};
@@ -92,12 +93,11 @@ fn relays<B: Backend>(mut bench: Bench<B>) {
                 let request = SendRequest {
                     socket: out.as_raw_fd(),
                     to: SendTo::Udp { to, options },
-                    buffer: frame.buffer,
-                    start: frame.start,
-                    len: frame.len,
+                    segment: 0,
                     tag: tag as u32,
                 };
-                assert!(bench.backend.send(&request, &Header::EMPTY));
+                let piece = Piece { buffer: frame.buffer, start: frame.start, len: frame.len };
+                assert!(bench.backend.send(&request, &Header::EMPTY, &[piece]));
             }
             bench.backend.flush(&mut results).expect("flushes");
             assert_eq!(results.len(), frames.len());
@@ -194,22 +194,25 @@ fn refuses<B: Backend>(mut bench: Bench<B>) {
     }
     let frame = bench.frames[0];
     let out = UdpSocket::bind("127.0.0.1:0").expect("binds");
-    let request = |oif, len, tag| SendRequest {
+    let request = |oif, tag| SendRequest {
         socket: out.as_raw_fd(),
         to: SendTo::Udp {
             to: local,
             options: SendOptions { oif, source: Ipv4Addr::UNSPECIFIED, ttl: 16, tos: 0 },
         },
-        buffer: frame.buffer,
-        start: frame.start,
-        len,
+        segment: 0,
         tag,
     };
-    assert!(bench.backend.send(&request(0, 1000, 0), &Header::EMPTY));
-    assert!(bench.backend.send(&request(999_999, 1000, 1), &Header::EMPTY));
-    assert!(bench.backend.send(&request(0, 10, 2), &Header::EMPTY));
+    let piece = |len| Piece { buffer: frame.buffer, start: frame.start, len };
+    let none = Header::EMPTY;
+    assert!(bench.backend.send(&request(0, 0), &none, &[piece(1000)]));
+    assert!(bench.backend.send(&request(999_999, 1), &none, &[piece(1000)]));
+    assert!(bench.backend.send(&request(0, 2), &none, &[piece(10)]));
     let too_long = u32::try_from(BUFFER_LEN).expect("small") + 1;
-    assert!(!bench.backend.send(&request(0, too_long, 3), &Header::EMPTY));
+    assert!(!bench.backend.send(&request(0, 3), &none, &[piece(10), piece(too_long)]));
+    let elsewhere = Piece { buffer: u32::MAX, ..piece(1) };
+    assert!(!bench.backend.send(&request(0, 3), &none, &[elsewhere]));
+    assert!(bench.backend.has_room(PIECES - 10) && !bench.backend.has_room(PIECES + SENDS));
     let mut results = Vec::new();
     bench.backend.flush(&mut results).expect("flushes");
     results.sort_unstable();
@@ -268,18 +271,74 @@ fn sends_from_spare_buffers_behind_a_header<B: Backend>(mut bench: Bench<B>) {
         let request = SendRequest {
             socket: out.as_raw_fd(),
             to: SendTo::Udp { to, options },
-            buffer: spare,
-            start: 65_000,
-            len: 100,
+            segment: 0,
             tag: 5,
         };
-        assert!(bench.backend.send(&request, &header));
+        let piece = Piece { buffer: spare, start: 65_000, len: 100 };
+        assert!(bench.backend.send(&request, &header, &[piece]));
         let mut results = Vec::new();
         bench.backend.flush(&mut results).expect("flushes");
         assert!(matches!(results[..], [(5, Ok(_))]), "{results:?}");
         let mut got = [0; 200];
         let len = sink.recv(&mut got).expect("arrives");
         assert_eq!((&got[..9], len), (&[b"before \xaa".as_slice(), &[n as u8]].concat()[..], 107));
+    }
+}
+
+/// One send of many pieces leaves as several datagrams, cut where the segment size says.
+fn cuts_trains<B: Backend>(mut bench: Bench<B>) {
+    let sink = UdpSocket::bind("127.0.0.1:0").expect("binds");
+    sink.set_read_timeout(Some(Duration::from_secs(5))).expect("timeout");
+    let std::net::SocketAddr::V4(to) = sink.local_addr().expect("bound") else { panic!("IPv4") };
+    let out = UdpSocket::bind("127.0.0.1:0").expect("binds");
+    let spare = bench.backend.first_spare();
+    for (n, byte) in bench.backend.spare(spare).iter_mut().enumerate() {
+        *byte = (n * 31 % 251) as u8;
+    }
+    let expected: Vec<u8> = bench.backend.buffer(spare).to_vec();
+    let options = SendOptions { oif: 0, source: Ipv4Addr::LOCALHOST, ttl: 16, tos: 0 };
+    let request = SendRequest {
+        socket: out.as_raw_fd(),
+        to: SendTo::Udp { to, options },
+        segment: 700,
+        tag: 9,
+    };
+    // 64 datagrams of 700 bytes, but for the last of 13, in pieces of other lengths.
+    let (mut pieces, mut start) = (Vec::new(), 0u32);
+    let total = 63 * 700 + 13;
+    for len in [1, 699, 700, 2100, 333].into_iter().cycle() {
+        let len = len.min(total - start);
+        pieces.push(Piece { buffer: spare, start: 5 + start, len });
+        start += len;
+        if start == total {
+            break;
+        }
+    }
+    assert!(bench.backend.send(&request, &Header::EMPTY, &pieces));
+    let mut results = Vec::new();
+    bench.backend.flush(&mut results).expect("flushes");
+    assert_eq!(results, [(9, Ok(total))]);
+    let mut got = [0; 2000];
+    for n in 0..64 {
+        let len = sink.recv(&mut got).expect("arrives");
+        assert_eq!(len, if n == 63 { 13 } else { 700 });
+        assert_eq!(got[..len], expected[5 + n * 700..][..len]);
+    }
+}
+
+/// A checksum that was left to the device is filled in where it is.
+fn completes_checksums<B: Backend>(mut bench: Bench<B>) {
+    let spare = bench.backend.first_spare();
+    let data: Vec<u8> = (0..101u8).collect();
+    bench.backend.spare(spare)[7..108].copy_from_slice(&data);
+    assert!(bench.backend.complete_checksum(spare, 7, 101, 6));
+    let mut whole = bench.backend.buffer(spare)[7..108].to_vec();
+    // What was in the field was part of the sum.
+    let check = u16::from_be_bytes([whole[6], whole[7]]);
+    whole[6..8].copy_from_slice(&data[6..8]);
+    assert_eq!(check, !checksum::Sum::default().bytes(&whole).fold());
+    for (start, len, at) in [(7, 101, 100), (7, 101, 7), (BUFFER_LEN as u32 - 10, 11, 0)] {
+        assert!(!bench.backend.complete_checksum(spare, start, len, at));
     }
 }
 
@@ -299,4 +358,4 @@ macro_rules! for_both {
     };
 }
 
-for_both!(relays sends_from_spare_buffers_behind_a_header closes reuses_no_handle_too_early wakes refuses drops_while_armed);
+for_both!(relays sends_from_spare_buffers_behind_a_header cuts_trains completes_checksums closes reuses_no_handle_too_early wakes refuses drops_while_armed);

@@ -26,6 +26,10 @@ pub struct FrameMeta {
     pub gso_type: u8,
     /// `virtio_net_hdr.gso_size`: UDP payload bytes of each datagram but the last.
     pub gso_size: u16,
+    /// `virtio_net_hdr.csum_start`: with NEEDS_CSUM, where the sum begins in the frame.
+    pub checksum_start: u16,
+    /// `virtio_net_hdr.csum_offset`: where, from there on, it belongs.
+    pub checksum_offset: u16,
     /// The VLAN identifier of a tagged frame (from PACKET_AUXDATA; the kernel takes the tag out).
     pub vlan: Option<u16>,
     /// The frame was longer than the receive buffer.
@@ -35,7 +39,16 @@ pub struct FrameMeta {
 impl FrameMeta {
     /// Of a frame about which nothing is known but its link layer.
     pub const fn plain(link_layer: LinkLayer) -> Self {
-        Self { link_layer, flags: 0, gso_type: GSO_NONE, gso_size: 0, vlan: None, truncated: false }
+        Self {
+            link_layer,
+            flags: 0,
+            gso_type: GSO_NONE,
+            gso_size: 0,
+            checksum_start: 0,
+            checksum_offset: 0,
+            vlan: None,
+            truncated: false,
+        }
     }
 
     /// Takes the virtio header off the front of `bytes` and notes what it says; the fields are in
@@ -45,6 +58,8 @@ impl FrameMeta {
         self.flags = header[0];
         self.gso_type = header[1];
         self.gso_size = u16::from_ne_bytes([header[4], header[5]]);
+        self.checksum_start = u16::from_ne_bytes([header[6], header[7]]);
+        self.checksum_offset = u16::from_ne_bytes([header[8], header[9]]);
         Some(frame)
     }
 }
@@ -218,6 +233,48 @@ pub fn decode(frame: &[u8], meta: &FrameMeta) -> Result<Packet, DropReason> {
         _ => decode_other(datagram, meta)?,
     };
     Ok(Packet::Whole(datagram))
+}
+
+/// A checksum that the kernel left to the device, of a packet inside the packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InnerChecksum {
+    /// Where the sum begins in the frame.
+    pub start: u32,
+    /// Over how many bytes it goes.
+    pub len: u32,
+    /// Where among them it belongs; the pseudo header's sum stands there.
+    pub at: u32,
+}
+
+/// Whether the checksum that is still to be filled in (NEEDS_CSUM) is not the packet's own but that
+/// of one inside it, as with a tunnel that begins on this host: whoever forwards the packet must
+/// fill it in, for no device will.
+///
+/// # Errors
+/// It lies outside the packet, or several datagrams lie inside the packet.
+#[inline]
+pub fn inner_checksum(frame: &[u8], meta: &FrameMeta) -> Result<Option<InnerChecksum>, DropReason> {
+    if meta.flags & NEEDS_CSUM == 0 || meta.truncated {
+        return Ok(None);
+    }
+    // What is wrong with the packet itself is named by `decode`.
+    let Ok(packet) = ip_packet(frame, meta.link_layer) else { return Ok(None) };
+    let Ok(ip) = ipv4::Ipv4::parse(packet) else { return Ok(None) };
+    let (start, at) = (usize::from(meta.checksum_start), usize::from(meta.checksum_offset));
+    let header_start = frame.len() - packet.len();
+    let payload_start = header_start + ip.header().len();
+    if start == payload_start && transport::checksum_offset(ip.protocol()) == Some(at) {
+        return Ok(None);
+    }
+    if meta.gso_type != GSO_NONE {
+        return Err(DropReason::GsoType);
+    }
+    let end = payload_start + ip.payload().len();
+    if start < payload_start || start + at + 2 > end || at % 2 != 0 {
+        return Err(DropReason::ChecksumStart);
+    }
+    let len = narrow(end - start)?;
+    Ok(Some(InnerChecksum { start: narrow(start)?, len, at: narrow(at)? }))
 }
 
 /// Adds what the UDP header in the IP payload says.

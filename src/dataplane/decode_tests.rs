@@ -32,8 +32,12 @@ fn decode(bytes: &[u8], meta: &FrameMeta) -> Result<Datagram, DropReason> {
 }
 
 /// What the decoder does not say: what it is asked after, or what takes several frames to know.
-const ELSEWHERE: [DropReason; 3] =
-    [DropReason::FragmentTimeout, DropReason::FragmentBudget, DropReason::FragmentInvalid];
+const ELSEWHERE: [DropReason; 4] = [
+    DropReason::FragmentTimeout,
+    DropReason::FragmentBudget,
+    DropReason::FragmentInvalid,
+    DropReason::ChecksumStart,
+];
 
 const ETHERNET: FrameMeta = FrameMeta::plain(LinkLayer::Ethernet);
 
@@ -227,15 +231,58 @@ fn each_broken_frame_has_its_name_and_no_reason_is_missing() {
 }
 
 fn any_meta() -> impl Strategy<Value = FrameMeta> {
-    (any::<bool>(), 0u8..4, 0u8..7, any::<u16>(), proptest::option::of(0u16..4096), any::<bool>())
-        .prop_map(|(raw, flags, gso_type, gso_size, vlan, truncated)| FrameMeta {
+    let checksum = (any::<u16>(), 0u16..40);
+    let flags = (0u8..4, 0u8..7, any::<u16>(), checksum);
+    (any::<bool>(), flags, proptest::option::of(0u16..4096), any::<bool>()).prop_map(
+        |(raw, (flags, gso_type, gso_size, (start, offset)), vlan, truncated)| FrameMeta {
             link_layer: if raw { LinkLayer::None } else { LinkLayer::Ethernet },
             flags,
             gso_type,
             gso_size: gso_size % 200,
+            checksum_start: if start % 3 == 0 { start } else { start % 80 },
+            checksum_offset: if offset < 20 { 6 } else { offset },
             vlan: vlan.filter(|vlan| vlan % 7 == 0),
             truncated: truncated && gso_size % 11 == 0,
-        })
+        },
+    )
+}
+
+/// Where a checksum is to be filled in, there are bytes of the packet.
+fn check_inner(bytes: &[u8], meta: &FrameMeta) {
+    if let Ok(Some(inner)) = inner_checksum(bytes, meta) {
+        assert!(inner.at + 2 <= inner.len && inner.at % 2 == 0);
+        assert!((inner.start + inner.len) as usize <= bytes.len());
+    }
+}
+
+#[test]
+fn a_checksum_left_to_the_device_is_the_packets_own_or_that_of_one_inside() {
+    let own = FrameMeta { flags: NEEDS_CSUM, checksum_start: 34, checksum_offset: 6, ..ETHERNET };
+    let bytes = frame(&[9; 60], 3);
+    assert_eq!(inner_checksum(&bytes, &ETHERNET), Ok(None));
+    assert_eq!(inner_checksum(&bytes, &own), Ok(None));
+    let start = |checksum_start| FrameMeta { checksum_start, ..own };
+    // 14 + 20 + 8 + 60 bytes.
+    let inside = InnerChecksum { start: 62, len: 40, at: 6 };
+    assert_eq!(inner_checksum(&bytes, &start(62)), Ok(Some(inside)));
+    let last = FrameMeta { checksum_offset: 38, ..start(62) };
+    assert_eq!(inner_checksum(&bytes, &last), Ok(Some(InnerChecksum { at: 38, ..inside })));
+    // Bytes after the packet do not belong to it.
+    let padded = [&bytes[..], &[0; 10]].concat();
+    assert_eq!(inner_checksum(&padded, &start(62)), Ok(Some(inside)));
+    for meta in [
+        start(0),
+        start(33),
+        start(95),
+        start(u16::MAX),
+        FrameMeta { checksum_offset: 39, ..start(62) },
+        FrameMeta { checksum_offset: 40, ..start(62) },
+        FrameMeta { checksum_offset: u16::MAX, ..start(62) },
+    ] {
+        assert_eq!(inner_checksum(&bytes, &meta), Err(DropReason::ChecksumStart), "{meta:?}");
+    }
+    let train = FrameMeta { gso_type: GSO_UDP_L4, gso_size: 10, ..start(62) };
+    assert_eq!(inner_checksum(&bytes, &train), Err(DropReason::GsoType));
 }
 
 fn check_packet(bytes: &[u8], packet: &Packet) {
@@ -277,6 +324,7 @@ proptest! {
         bytes in proptest::collection::vec(any::<u8>(), 0..200),
         meta in any_meta(),
     ) {
+        check_inner(&bytes, &meta);
         if let Ok(packet) = super::decode(&bytes, &meta) {
             check_packet(&bytes, &packet);
         }
@@ -359,9 +407,12 @@ fn mutated_frames_hit_every_reason() {
             flags: (roll >> 8) as u8 & 3,
             gso_type: if roll & 0x300_0000 == 0 { (roll >> 16) as u8 % 7 } else { GSO_NONE },
             gso_size: (roll >> 32) as u16 % 400,
+            checksum_start: (roll >> 40) as u16 % 200,
+            checksum_offset: (roll >> 50) as u16 % 8,
             vlan: (roll >> 48 & 0x1f == 0).then_some((roll >> 53) as u16 & 0xfff),
             truncated: roll >> 56 == 0,
         };
+        check_inner(&bytes, &meta);
         match super::decode(&bytes, &meta) {
             Ok(packet) => {
                 check_packet(&bytes, &packet);

@@ -8,7 +8,10 @@
 //! the rest of its batch: while a receiver's host answers with ICMP errors, and only then, its
 //! datagrams may change order.
 //!
-//! What leaves with headers of our making leaves by two more: one for frames, one for IP packets.
+//! Each interface has sockets of its own: what waits in a slow one's queue is charged to the socket
+//! that sent it, and must not use up the room of the others.
+//!
+//! What leaves with headers of our making leaves by others: for frames, and for IP packets.
 
 use crate::sys::packet;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -18,7 +21,9 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 /// Sockets of a worker at most, where the limit of descriptors allows.
-pub const MAX_SOCKETS: usize = 1024;
+pub const MAX_SOCKETS: usize = 4096;
+/// Sockets for frames, and for IP packets, of a worker that opens them as they are needed.
+const MAX_EXITS: usize = 64;
 /// Send buffer asked for, in bytes.
 const SEND_BUFFER: u32 = 4 << 20;
 
@@ -33,6 +38,8 @@ pub enum FlowId {
         source_port: u16,
         /// The destination of unicast copies; none for all multicast copies.
         unicast: Option<Ipv4Addr>,
+        /// The interface that copies leave by; 0 = routing decides.
+        oif: u32,
     },
     /// One on a port that the rule names, for all sources.
     Fixed {
@@ -40,7 +47,79 @@ pub enum FlowId {
         address: Ipv4Addr,
         /// The port.
         port: u16,
+        /// The interface that copies leave by; 0 = routing decides.
+        oif: u32,
     },
+}
+
+/// Sockets that need CAP_NET_RAW to be opened, for when there is none any more: one for frames and
+/// one for IP packets for each interface, as far as they go round.
+#[derive(Debug, Default)]
+pub struct Supplies {
+    frames: Vec<OwnedFd>,
+    packets: Vec<OwnedFd>,
+}
+
+impl Supplies {
+    /// Opens so many of each. Needs CAP_NET_RAW.
+    pub fn open(frames: usize, packets: usize) -> io::Result<Self> {
+        let all = |count, open: fn() -> io::Result<OwnedFd>| {
+            (0..count).map(|_| with_buffer(open)).collect::<io::Result<_>>()
+        };
+        Ok(Self {
+            frames: all(frames, packet::frame_sender)?,
+            packets: all(packets, packet::ip_sender)?,
+        })
+    }
+
+    /// The same sockets under other descriptors.
+    pub fn share(&self) -> io::Result<Self> {
+        let all = |sockets: &[OwnedFd]| -> io::Result<Vec<OwnedFd>> {
+            sockets.iter().map(OwnedFd::try_clone).collect()
+        };
+        Ok(Self { frames: all(&self.frames)?, packets: all(&self.packets)? })
+    }
+}
+
+/// Sockets of one kind, one for each interface while there are enough.
+struct Exits {
+    sockets: Vec<OwnedFd>,
+    /// Opens one more; none where those that there are have to do.
+    open: Option<fn() -> io::Result<OwnedFd>>,
+    /// By interface: which socket, and whether it sent nothing since the last aging.
+    by_oif: HashMap<u32, (usize, bool), foldhash::fast::RandomState>,
+}
+
+impl Exits {
+    fn new(sockets: Vec<OwnedFd>, open: fn() -> io::Result<OwnedFd>) -> Self {
+        let open = sockets.is_empty().then_some(open);
+        Self { sockets, open, by_oif: HashMap::default() }
+    }
+
+    fn of(&mut self, oif: u32) -> io::Result<RawFd> {
+        if let Some((at, idle)) = self.by_oif.get_mut(&oif) {
+            *idle = false;
+            return Ok(self.sockets[*at].as_raw_fd());
+        }
+        let used = |at: &usize| self.by_oif.values().any(|(used, _)| used == at);
+        let at = match (0..self.sockets.len()).find(|at| !used(at)) {
+            Some(at) => at,
+            None => match self.open.filter(|_| self.sockets.len() < MAX_EXITS) {
+                Some(open) => {
+                    self.sockets.push(with_buffer(open)?);
+                    self.sockets.len() - 1
+                }
+                // Some interfaces have to share.
+                None => oif as usize % self.sockets.len(),
+            },
+        };
+        self.by_oif.insert(oif, (at, false));
+        Ok(self.sockets[at].as_raw_fd())
+    }
+
+    fn age(&mut self) {
+        self.by_oif.retain(|_, (_, idle)| !std::mem::replace(idle, true));
+    }
 }
 
 struct EgressSocket {
@@ -58,33 +137,32 @@ pub struct EgressSockets {
     /// Evicted, but perhaps named by a queued send.
     retired: Vec<Socket>,
     evictions: u64,
-    /// For frames; opened when first needed.
-    frames: Option<OwnedFd>,
-    /// For IP packets; opened when first needed.
-    packets: Option<OwnedFd>,
+    frames: Exits,
+    packets: Exits,
 }
 
 impl EgressSockets {
-    /// No sockets yet, and at most `limit` of them (at least one).
-    pub fn new(limit: usize) -> Self {
+    /// No UDP sockets yet, and at most `limit` of them (at least one); the others are the supplies, or
+    /// where there are none, they are opened as they are needed.
+    pub fn new(limit: usize, supplies: Supplies) -> Self {
         Self {
             limit: limit.max(1),
             by_flow: HashMap::default(),
             retired: Vec::new(),
             evictions: 0,
-            frames: None,
-            packets: None,
+            frames: Exits::new(supplies.frames, packet::frame_sender),
+            packets: Exits::new(supplies.packets, packet::ip_sender),
         }
     }
 
-    /// The socket that frames leave by. Needs CAP_NET_RAW.
-    pub fn frames(&mut self) -> io::Result<RawFd> {
-        lazily(&mut self.frames, packet::frame_sender)
+    /// The socket that frames leave an interface by.
+    pub fn frames(&mut self, oif: u32) -> io::Result<RawFd> {
+        self.frames.of(oif)
     }
 
-    /// The socket that IP packets leave by. Needs CAP_NET_RAW.
-    pub fn packets(&mut self) -> io::Result<RawFd> {
-        lazily(&mut self.packets, packet::ip_sender)
+    /// The socket that IP packets leave an interface by; 0 = routing decides.
+    pub fn packets(&mut self, oif: u32) -> io::Result<RawFd> {
+        self.packets.of(oif)
     }
 
     /// The socket of a flow, made where there is none. Valid until the next [`Self::close_retired`]
@@ -122,6 +200,8 @@ impl EgressSockets {
     /// Closes sockets that sent nothing since the call before. No send may be queued.
     pub fn age(&mut self) {
         self.by_flow.retain(|_, entry| !std::mem::replace(&mut entry.idle, true));
+        self.frames.age();
+        self.packets.age();
     }
 
     /// Clears a flow's pending error, so that the next send is judged by itself.
@@ -137,16 +217,10 @@ impl EgressSockets {
     }
 }
 
-fn lazily(
-    place: &mut Option<OwnedFd>,
-    open: impl Fn() -> io::Result<OwnedFd>,
-) -> io::Result<RawFd> {
-    if let Some(socket) = place {
-        return Ok(socket.as_raw_fd());
-    }
+fn with_buffer(open: fn() -> io::Result<OwnedFd>) -> io::Result<OwnedFd> {
     let socket = open()?;
     packet::set_send_buffer(socket.as_fd(), SEND_BUFFER)?;
-    Ok(place.insert(socket).as_raw_fd())
+    Ok(socket)
 }
 
 /// A UDP socket that never receives.
@@ -157,7 +231,7 @@ fn open(flow: &FlowId) -> io::Result<Socket> {
     packet::attach_filter(socket.as_fd(), &refuse_all)?;
     let local = match *flow {
         FlowId::Source { .. } => SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0),
-        FlowId::Fixed { address, port } => {
+        FlowId::Fixed { address, port, .. } => {
             // Each worker has one on the same port.
             socket.set_reuse_address(true)?;
             SocketAddrV4::new(address, port)
@@ -180,7 +254,7 @@ mod tests {
     use super::*;
 
     fn flow(n: u16, unicast: Option<Ipv4Addr>) -> FlowId {
-        FlowId::Source { source: Ipv4Addr::new(10, 0, 0, 1), source_port: n, unicast }
+        FlowId::Source { source: Ipv4Addr::new(10, 0, 0, 1), source_port: n, unicast, oif: 7 }
     }
 
     fn port(sockets: &EgressSockets, flow: &FlowId) -> u16 {
@@ -190,7 +264,7 @@ mod tests {
 
     #[test]
     fn each_source_has_a_port_of_its_own() {
-        let mut sockets = EgressSockets::new(MAX_SOCKETS);
+        let mut sockets = EgressSockets::new(MAX_SOCKETS, Supplies::default());
         let there = Some(Ipv4Addr::new(10, 9, 9, 9));
         for id in [flow(1, None), flow(2, None), flow(1, there)] {
             let first = sockets.of(id, 1).expect("opens");
@@ -208,20 +282,23 @@ mod tests {
         let spare = std::net::UdpSocket::bind((address, 0)).expect("binds");
         let free = spare.local_addr().expect("bound").port();
         drop(spare);
-        let id = FlowId::Fixed { address, port: free };
-        let (mut first, mut second) = (EgressSockets::new(4), EgressSockets::new(4));
+        let id = FlowId::Fixed { address, port: free, oif: 0 };
+        let (mut first, mut second) = (
+            EgressSockets::new(4, Supplies::default()),
+            EgressSockets::new(4, Supplies::default()),
+        );
         for sockets in [&mut first, &mut second] {
             sockets.of(id, 1).expect("opens");
             assert_eq!(port(sockets, &id), free);
         }
-        let foreign = FlowId::Fixed { address: Ipv4Addr::new(192, 0, 2, 1), port: free };
+        let foreign = FlowId::Fixed { address: Ipv4Addr::new(192, 0, 2, 1), port: free, oif: 0 };
         let error = first.of(foreign, 1).expect_err("not ours");
         assert_eq!(error.raw_os_error(), Some(libc::EADDRNOTAVAIL));
     }
 
     #[test]
     fn the_table_is_bounded_and_the_least_recently_used_goes() {
-        let mut sockets = EgressSockets::new(MAX_SOCKETS);
+        let mut sockets = EgressSockets::new(MAX_SOCKETS, Supplies::default());
         let max = u16::try_from(MAX_SOCKETS).expect("small");
         for n in 0..max {
             sockets.of(flow(n, None), u64::from(n)).expect("opens");
@@ -236,7 +313,7 @@ mod tests {
 
     #[test]
     fn idle_sockets_go_after_two_agings() {
-        let mut sockets = EgressSockets::new(MAX_SOCKETS);
+        let mut sockets = EgressSockets::new(MAX_SOCKETS, Supplies::default());
         sockets.of(flow(1, None), 1).expect("opens");
         sockets.age();
         assert_eq!(sockets.counts().0, 1);

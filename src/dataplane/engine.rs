@@ -8,13 +8,14 @@ mod supervision;
 
 use super::link::{FromWorker, PortId, Settings, ToWorker};
 use super::pool::Crew;
+use super::meter::Meters;
 use super::process::message::{FromPlane, Inventory, PortSpec, ToPlane, WorkerState};
 use crate::fib::Fib;
 use crate::types::Time;
 use notes::Notes;
 use ports::Held;
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
@@ -40,6 +41,7 @@ pub struct Engine<C> {
     posts: Vec<Post>,
     ports: BTreeMap<PortId, Held>,
     fib: Arc<Fib>,
+    meters: Arc<Meters>,
     notes: Notes,
     kept: BTreeMap<u64, OwnedFd>,
     age_at: Time,
@@ -66,6 +68,7 @@ impl<C: Crew> Engine<C> {
             posts: Vec::new(),
             ports: BTreeMap::new(),
             fib: Arc::default(),
+            meters: Arc::default(),
             notes: Notes::default(),
             kept: BTreeMap::new(),
             age_at: now.plus(AGE),
@@ -85,21 +88,25 @@ impl<C: Crew> Engine<C> {
             (ToPlane::Open { .. } | ToPlane::Keep { .. }, None) => {
                 self.refuse("a message came without its descriptor");
             }
-            (ToPlane::Hello { .. }, _) => self.refuse("a second greeting"),
+            (ToPlane::Hello { .. } | ToPlane::Start(_), _) => self.refuse("a second greeting"),
             (ToPlane::Close(id), _) => self.close(id),
             (ToPlane::Move { port, worker }, _) => self.move_to(port, worker),
             (ToPlane::Release(id), _) => self.release(id),
             (ToPlane::Publish { fib, reset_rules, reset_outputs, notes }, _) => {
                 match Arc::unwrap_or_clone(fib).check() {
                     Ok(fib) => {
+                        self.meters = self.meters.follow(&fib);
                         self.fib = Arc::new(fib);
                         self.remember(notes);
                         for worker in self.posted() {
                             let fib = Arc::clone(&self.fib);
+                            let meters = Arc::clone(&self.meters);
                             let (reset_rules, reset_outputs) =
                                 (reset_rules.clone(), reset_outputs.clone());
-                            let publish = ToWorker::Publish { fib, reset_rules, reset_outputs };
-                            self.crew.send(worker, publish);
+                            self.crew.send(
+                                worker,
+                                ToWorker::Publish { fib, meters, reset_rules, reset_outputs },
+                            );
                         }
                     }
                     Err(error) => self.refuse(&error.to_string()),
@@ -143,7 +150,10 @@ impl<C: Crew> Engine<C> {
     pub fn listen(&mut self, now: Time) {
         while let Ok((worker, message)) = self.heard.try_recv() {
             match message {
-                FromWorker::Released(port) => self.released(*port),
+                FromWorker::Released(port) => {
+                    self.released(*port);
+                    self.dismiss(now);
+                }
                 FromWorker::Closed { port, counters, failure } => {
                     if self.ports.remove(&port).is_some() {
                         self.say(FromPlane::Closed { port, counters, failure });

@@ -1,6 +1,7 @@
 //! The boundary between control and the packet path: ports with their descriptors, the `Fib` and
 //! requests one way; acknowledgements, reports and failures the other. Nothing else crosses it.
 
+use super::meter::Meters;
 use crate::fib::counters::{PortCounters, SlotCounters, WorkerCounters};
 use crate::fib::{Fib, OutputSlot, RuleSlot};
 pub use crate::types::WorkerPlan;
@@ -93,6 +94,8 @@ pub enum ToWorker {
     Publish {
         /// The table.
         fib: Arc<Fib>,
+        /// The meters of outputs with a limit, which all workers share.
+        meters: Arc<Meters>,
         /// Rule slots with new owners.
         reset_rules: Vec<RuleSlot>,
         /// Output slots with new owners.

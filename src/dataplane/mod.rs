@@ -14,6 +14,7 @@ pub mod egress;
 pub mod engine;
 pub mod kernel_counters;
 pub mod link;
+pub mod meter;
 pub mod pool;
 pub mod process;
 pub mod reassembly;

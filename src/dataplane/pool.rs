@@ -1,5 +1,6 @@
 //! The worker threads: started, woken, stopped.
 
+use super::egress::Supplies;
 use super::link::{FromWorker, IoChoice, Settings, Tier, ToWorker, WorkerPlan};
 use super::syscalls::SyscallBackend;
 use super::uring::UringBackend;
@@ -72,19 +73,20 @@ struct Handle {
 pub struct Pool {
     settings: Settings,
     reports: Reports,
+    supplies: Supplies,
     workers: BTreeMap<u32, Handle>,
 }
 
 impl Pool {
-    /// No workers yet.
-    pub fn new(settings: Settings, reports: Reports) -> Self {
-        Self { settings, reports, workers: BTreeMap::new() }
+    /// No workers yet; all that come share the supplies.
+    pub fn new(settings: Settings, reports: Reports, supplies: Supplies) -> Self {
+        Self { settings, reports, supplies, workers: BTreeMap::new() }
     }
 }
 
 impl Crew for Pool {
     fn start(&mut self, worker: u32, plan: WorkerPlan) -> io::Result<()> {
-        let fresh = spawn(worker, &self.settings, plan, self.reports.clone())?;
+        let fresh = spawn(worker, &self.settings, plan, self.supplies.share()?, self.reports.clone())?;
         self.workers.insert(worker, fresh);
         Ok(())
     }
@@ -109,6 +111,7 @@ fn spawn(
     worker: u32,
     settings: &Settings,
     _plan: WorkerPlan,
+    supplies: Supplies,
     reports: Reports,
 ) -> io::Result<Handle> {
     let settings = settings.clone();
@@ -117,7 +120,7 @@ fn spawn(
     let theirs: OwnedFd = nix::unistd::dup(&wake)?;
     let thread = thread::Builder::new().name(format!("mcr-worker-{worker}")).spawn(move || {
         let report = |message| reports.say(worker, message);
-        let ended = catch_unwind(AssertUnwindSafe(|| work(settings, theirs, inbox, report)));
+        let ended = catch_unwind(AssertUnwindSafe(|| work(settings, supplies, theirs, inbox, report)));
         match ended {
             Ok(Ok(())) => {}
             Ok(Err(error)) => report(FromWorker::Died(error.to_string())),
@@ -129,6 +132,7 @@ fn spawn(
 
 fn work(
     settings: Settings,
+    supplies: Supplies,
     wake: OwnedFd,
     inbox: Receiver<ToWorker>,
     mut report: impl FnMut(FromWorker),
@@ -140,8 +144,14 @@ fn work(
             Ok(backend) => {
                 let (tier, reason) = (Tier::UringMultishot, None);
                 report(FromWorker::Ready { tier, reason, notes: Vec::new() });
-                return Worker::new(backend, inbox, report, settings.egress_sockets, clock::now)
-                    .run();
+                return Worker::new(
+                    backend,
+                    inbox,
+                    report,
+                    (settings.egress_sockets, supplies),
+                    clock::now,
+                )
+                .run();
             }
             Err(error) if settings.io == IoChoice::IoUring => return Err(error),
             Err(error) => error.to_string(),
@@ -150,7 +160,8 @@ fn work(
     let (tier, reason) = (Tier::Syscalls, Some(reason));
     report(FromWorker::Ready { tier, reason, notes: Vec::new() });
     let backend = SyscallBackend::new(wake, buffers);
-    Worker::new(backend, inbox, report, settings.egress_sockets, clock::now).run()
+    Worker::new(backend, inbox, report, (settings.egress_sockets, supplies), clock::now)
+        .run()
 }
 
 fn text_of(panic: &(dyn Any + Send)) -> &str {

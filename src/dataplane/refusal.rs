@@ -19,6 +19,13 @@ pub(super) fn may_be_of_an_earlier_send(errno: i32) -> bool {
     )
 }
 
+/// The errors by which the kernel says that several datagrams cannot leave as one message: the
+/// segments are larger than the MTU, the device computes no checksums (EIO before Linux 6.11), or
+/// the kernel knows no such frames (EINVAL before 6.2).
+pub(super) fn may_be_of_a_train(errno: i32) -> bool {
+    matches!(errno, libc::EMSGSIZE | libc::EINVAL | libc::EIO | libc::EOPNOTSUPP)
+}
+
 /// The drop reason of a refused send.
 pub(super) fn reason_of(errno: i32) -> DropReason {
     match errno {

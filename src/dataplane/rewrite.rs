@@ -5,7 +5,7 @@
 //! of it, a [`Header`] for each send.
 
 use super::backend::Header;
-use super::decode::{Checksum, Datagram, NEEDS_CSUM, VNET_HEADER_LEN};
+use super::decode::{Checksum, Datagram, GSO_UDP_L4, NEEDS_CSUM, VNET_HEADER_LEN};
 use crate::types::LinkLayer;
 use crate::wire::{checksum, ethernet, ipv4, transport, udp};
 use std::net::Ipv4Addr;
@@ -73,7 +73,7 @@ pub struct Template {
 }
 
 impl Template {
-    /// Takes the headers of `datagram`, which is in `frame`. None where they do not lie in it.
+    /// Takes the headers of `datagram`, whose offsets are in `frame`. None where they do not lie in it.
     pub fn new(frame: &[u8], datagram: &Datagram, to: &Rewrite) -> Option<Self> {
         let is_udp = datagram.protocol == udp::PROTOCOL;
         let mut template = Self {
@@ -160,6 +160,22 @@ impl Template {
         self.transport_len as u32
     }
 
+    /// The headers of a whole run of UDP datagrams that the kernel or the device will cut apart: so
+    /// many payload bytes in pieces of `segment`, the first one with this number among those of the
+    /// received packet. The kernel counts the identification up and makes the checksums
+    /// (VIRTIO_NET_HDR_GSO_UDP_L4, Linux 6.2). None where it is longer than an IP packet can be.
+    pub fn train(
+        &self,
+        number: u32,
+        payload_len: u32,
+        segment: u16,
+        framing: Framing,
+    ) -> Option<Header> {
+        let partial = Self { partial: true, ..*self };
+        let outgoing = partial.datagram(number, payload_len)?;
+        Some(outgoing.headers(framing, Some(segment)))
+    }
+
     /// The datagram with this number among those of the received packet, with so many bytes after
     /// the transport header. None where it is longer than an IP packet can be.
     pub fn datagram(&self, number: u32, rest_len: u32) -> Option<Outgoing> {
@@ -228,9 +244,13 @@ impl Outgoing {
 
     /// All headers in one.
     pub fn whole(&self, framing: Framing) -> Header {
+        self.headers(framing, None)
+    }
+
+    fn headers(&self, framing: Framing, segment: Option<u16>) -> Header {
         let template = &self.template;
         let mut header = Header::default();
-        self.begin(&mut header, framing, self.checksum_at);
+        self.begin(&mut header, framing, self.checksum_at, segment);
         let flags = if template.dont_fragment { ipv4::DONT_FRAGMENT } else { 0 };
         let ip = ip_header(&template.ip[..template.ip_len], self.total, self.number(), flags);
         header.push(&ip[..template.ip_len]);
@@ -242,7 +262,13 @@ impl Outgoing {
         self.template.identification
     }
 
-    fn begin(&self, header: &mut Header, framing: Framing, checksum_at: Option<usize>) {
+    fn begin(
+        &self,
+        header: &mut Header,
+        framing: Framing,
+        checksum_at: Option<usize>,
+        segment: Option<u16>,
+    ) {
         let link_len = match framing {
             Framing::Ethernet { .. } => ethernet::HEADER_LEN,
             Framing::Bare => 0,
@@ -257,6 +283,13 @@ impl Outgoing {
             vnet[0] = NEEDS_CSUM;
             vnet[6..8].copy_from_slice(&start.to_ne_bytes());
             vnet[8..].copy_from_slice(&(at as u16).to_ne_bytes());
+        }
+        if let Some(segment) = segment {
+            vnet[1] = GSO_UDP_L4;
+            // Bytes of all headers: at most 14, 60 and 8.
+            let len = (link_len + self.template.ip_len + self.template.transport_len) as u16;
+            vnet[2..4].copy_from_slice(&len.to_ne_bytes());
+            vnet[4..6].copy_from_slice(&segment.to_ne_bytes());
         }
         header.push(&vnet);
         if let Framing::Ethernet { destination, source } = framing {
@@ -301,7 +334,7 @@ impl Outgoing {
             let total = (ip.len() + len) as u16;
             let ip_bytes = ip_header(ip, total, number, more | (offset / 8) as u16);
             let mut header = Header::default();
-            outgoing.begin(&mut header, framing, None);
+            outgoing.begin(&mut header, framing, None, None);
             header.push(&ip_bytes[..ip.len()]);
             let transport = &template.transport[..template.transport_len];
             let end = offset + len;

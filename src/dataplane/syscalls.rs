@@ -3,17 +3,19 @@
 
 use super::ancillary::{self, RAW_LEN, SEND_LEN};
 use super::backend::{
-    About, BUFFER_LEN, Backend, Frame, Header, PortEvent, PortHandle, SENDS, SPARES, SendRequest,
-    SendResult, SendTo, about_udp, vlan_of,
+    About, BUFFER_LEN, Backend, Frame, Header, PIECES, Piece, PortEvent, PortHandle, SENDS, SPARES,
+    SendRequest, SendResult, SendTo, about_udp, vlan_of,
 };
 use super::decode::{FrameMeta, VNET_HEADER_LEN};
 use super::link::Ingress;
 use crate::sys::address::Address;
 use crate::sys::mmsg::{self, Arena, Message, Received};
+use crate::wire::checksum;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use slab::Slab;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::SocketAddrV4;
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// Receive errors in a row after which a port has failed.
@@ -26,13 +28,25 @@ struct PortState {
     closing: bool,
 }
 
+/// A send that waits for the flush.
+struct Queued {
+    request: SendRequest,
+    header: Header,
+    /// Its place in the list of pieces.
+    pieces: Range<usize>,
+    /// Bytes of all pieces.
+    len: u32,
+}
+
 /// See the module.
 pub struct SyscallBackend {
     arena: Arena,
     free: Vec<u32>,
     ports: Slab<PortState>,
     closed: Vec<PortHandle>,
-    queue: Vec<(SendRequest, Header)>,
+    queue: Vec<Queued>,
+    /// Of all queued sends.
+    pieces: Vec<Piece>,
     first_spare: u32,
     wake: OwnedFd,
     exhausted: u64,
@@ -50,6 +64,7 @@ impl SyscallBackend {
             ports: Slab::new(),
             closed: Vec::new(),
             queue: Vec::with_capacity(SENDS),
+            pieces: Vec::with_capacity(PIECES),
             wake,
             exhausted: 0,
             turn: 0,
@@ -114,18 +129,20 @@ fn frame(port: PortHandle, ingress: Ingress, got: &Received) -> Option<Frame> {
 }
 
 /// What the kernel is told of a send.
-fn message<'a>(
-    arena: &'a Arena,
-    request: &SendRequest,
-    header: &'a Header,
-) -> Message<'a, SEND_LEN> {
-    let (start, len) = (request.start as usize, request.len as usize);
-    let payload = &arena.buffer(request.buffer)[start..start + len];
+fn message<'a>(arena: &'a Arena, queued: &'a Queued, pieces: &[Piece]) -> Message<'a, SEND_LEN> {
+    let mut parts = Vec::with_capacity(1 + queued.pieces.len());
+    if !queued.header.bytes().is_empty() {
+        parts.push(IoSlice::new(queued.header.bytes()));
+    }
+    parts.extend(pieces[queued.pieces.clone()].iter().map(|piece| {
+        let (start, len) = (piece.start as usize, piece.len as usize);
+        IoSlice::new(&arena.buffer(piece.buffer)[start..start + len])
+    }));
     let mut control = [0; SEND_LEN];
-    let (to, control_len) = match request.to {
+    let (to, control_len) = match queued.request.to {
         SendTo::Udp { to, options } => {
-            ancillary::write(&options, &mut control);
-            (Address::v4(to), SEND_LEN)
+            let len = ancillary::write(&options, queued.request.segment, &mut control);
+            (Address::v4(to), len)
         }
         SendTo::Link { oif } => (Address::link(oif), 0),
         SendTo::Raw { to, oif } => {
@@ -133,7 +150,7 @@ fn message<'a>(
             (Address::v4(SocketAddrV4::new(to, 0)), RAW_LEN)
         }
     };
-    Message { to, control, control_len, parts: [header.bytes(), payload] }
+    Message { to, control, control_len, parts }
 }
 
 impl Backend for SyscallBackend {
@@ -218,31 +235,55 @@ impl Backend for SyscallBackend {
         if spare < self.first_spare { &mut [] } else { self.arena.buffer_mut(spare) }
     }
 
+    fn complete_checksum(&mut self, buffer: u32, start: u32, len: u32, at: u32) -> bool {
+        let (start, len) = (start as usize, len as usize);
+        let part = self.arena.buffer_mut(buffer).get_mut(start..start + len);
+        part.is_some_and(|part| checksum::complete(part, at as usize))
+    }
+
     fn copy_to_spare(&mut self, from: (u32, u32, u32), spare: u32, at: u32) -> bool {
         spare >= self.first_spare && self.arena.copy(from, spare, at)
     }
 
-    fn send(&mut self, request: &SendRequest, header: &Header) -> bool {
-        let end = request.start as usize + request.len as usize;
-        if self.queue.len() >= SENDS || self.arena.buffer(request.buffer).len() < end {
+    fn has_room(&self, pieces: usize) -> bool {
+        self.queue.len() < SENDS && self.pieces.len() + pieces <= PIECES
+    }
+
+    fn send(&mut self, request: &SendRequest, header: &Header, pieces: &[Piece]) -> bool {
+        let lies_here = |piece: &Piece| {
+            let end = piece.start as usize + piece.len as usize;
+            self.arena.buffer(piece.buffer).len() >= end
+        };
+        if !self.has_room(pieces.len()) || !pieces.iter().all(lies_here) {
             return false;
         }
-        self.queue.push((*request, *header));
+        let first = self.pieces.len();
+        self.pieces.extend_from_slice(pieces);
+        self.queue.push(Queued {
+            request: *request,
+            header: *header,
+            pieces: first..self.pieces.len(),
+            len: pieces.iter().map(|piece| piece.len).sum(),
+        });
         true
     }
 
     fn flush(&mut self, results: &mut Vec<SendResult>) -> io::Result<()> {
         let mut rest = &self.queue[..];
-        while let Some((first, _)) = rest.first() {
-            let same = rest.iter().take(mmsg::BATCH).take_while(|(r, _)| r.socket == first.socket);
-            let messages: Vec<Message<'_, SEND_LEN>> =
-                same.map(|(request, header)| message(&self.arena, request, header)).collect();
-            match mmsg::send(first.socket, &messages) {
-                Ok(0) => results.push((first.tag, Err(libc::EAGAIN))),
+        while let Some(first) = rest.first() {
+            let socket = first.request.socket;
+            let same = rest.iter().take(mmsg::BATCH);
+            let messages: Vec<Message<'_, SEND_LEN>> = same
+                .take_while(|queued| queued.request.socket == socket)
+                .map(|queued| message(&self.arena, queued, &self.pieces))
+                .collect();
+            match mmsg::send(socket, &messages) {
+                Ok(0) => results.push((first.request.tag, Err(libc::EAGAIN))),
                 Ok(count) => {
-                    results.extend(rest[..count].iter().map(|(request, header)| {
+                    results.extend(rest[..count].iter().map(|queued| {
                         // A header is at most 104 bytes long.
-                        (request.tag, Ok(request.len + header.bytes().len() as u32))
+                        let len = queued.len + queued.header.bytes().len() as u32;
+                        (queued.request.tag, Ok(len))
                     }));
                     rest = &rest[count..];
                     continue;
@@ -252,12 +293,13 @@ impl Backend for SyscallBackend {
                     if errno == libc::EINTR {
                         continue;
                     }
-                    results.push((first.tag, Err(errno)));
+                    results.push((first.request.tag, Err(errno)));
                 }
             }
             rest = &rest[1..];
         }
         self.queue.clear();
+        self.pieces.clear();
         Ok(())
     }
 

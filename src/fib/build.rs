@@ -2,7 +2,7 @@
 
 use super::union::{Union, narrowed};
 use super::{
-    Action, CopyOut, Entry, Fib, IfIndex, Map, OutputSlot, Prefix, PrefixLengths, Protocol,
+    Action, CopyOut, Entry, Fib, IfIndex, Limit, Map, OutputSlot, Prefix, PrefixLengths, Protocol,
     RuleSlot, Set, SourceClass, Tables, Target, VlanClass, VlanFilter,
 };
 use crate::types::{DropReason, SourceFilter};
@@ -104,8 +104,18 @@ impl Builder {
         let rule_slots = self.rules.iter().map(|rule| rule.slot.0 + 1).max().unwrap_or(0);
         let copies = self.rules.iter().flat_map(|rule| &rule.copies);
         let output_slots = copies.map(|copy| copy.slot.0 + 1).max().unwrap_or(0);
+        let limits = self.rules.iter().flat_map(|rule| &rule.copies).filter_map(limit_of);
+        let limits: BTreeMap<OutputSlot, Limit> = limits.collect();
+        let limits = limits.into_iter().collect();
         let conflicts = union.conflicts();
-        Compiled { fib: Fib { generation, tables, rule_slots, output_slots }, conflicts }
+        Compiled { fib: Fib { generation, tables, rule_slots, output_slots, limits }, conflicts }
+    }
+}
+
+fn limit_of(copy: &CopyOut) -> Option<(OutputSlot, Limit)> {
+    match copy.action {
+        Action::Send(send) => Some((copy.slot, send.limit?)),
+        Action::Drop(_) => None,
     }
 }
 

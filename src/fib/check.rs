@@ -47,6 +47,8 @@ impl Fib {
             let other = class.other.is_none_or(|entry| (entry as usize) < entries);
             holds(other, "protocols without their entry")?;
         }
+        let limits = self.limits.iter().all(|(slot, _)| slot.0 < self.output_slots);
+        holds(limits, "a limit beyond the counters")?;
         for entry in &tables.entries {
             self.check_entry(entry)?;
         }

@@ -15,11 +15,13 @@ pub use build::{Builder, Compiled, Conflict, Resolved};
 pub use check::FibError;
 pub use prefixes::PrefixLengths;
 
+pub use crate::types::Limit;
 use crate::types::{DropReason, Dscp, IfIndex, LinkLayer, MtuPolicy, Protocol, Ttl, VlanFilter};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU8;
 
 /// A rule's place in the counter arrays of every worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -28,6 +30,10 @@ pub struct RuleSlot(pub u32);
 /// An output's place in the counter arrays of every worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct OutputSlot(pub u32);
+
+/// An entry's place in its table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct EntryId(u32);
 
 /// IP protocol numbers (IANA) that the table treats in their own way.
 pub mod protocol {
@@ -150,6 +156,10 @@ pub struct Send {
     pub mtu: Option<u32>,
     /// What happens to what is larger.
     pub mtu_policy: MtuPolicy,
+    /// The most that its output sends, over all interfaces and workers.
+    pub limit: Option<Limit>,
+    /// Datagrams of one train at most; none = as many as came as one.
+    pub burst: Option<NonZeroU8>,
 }
 
 /// What happens to one copy.
@@ -261,6 +271,8 @@ pub struct Fib {
     tables: Tables,
     rule_slots: u32,
     output_slots: u32,
+    /// By slot; part of what entries say, kept apart so that it is found without a search.
+    limits: Vec<(OutputSlot, Limit)>,
 }
 
 impl Fib {
@@ -279,9 +291,26 @@ impl Fib {
         self.output_slots
     }
 
+    /// The outputs that have a limit, by slot.
+    pub fn limits(&self) -> &[(OutputSlot, Limit)] {
+        &self.limits
+    }
+
     /// The entry of a packet, or why there is none.
     #[inline]
     pub fn lookup(&self, packet: &FlowKey) -> Result<&Entry, DropReason> {
+        self.find(packet).map(|id| &self.tables.entries[id.0 as usize])
+    }
+
+    /// The entry that [`Self::find`] found in this table; none where it was found in another.
+    #[inline]
+    pub fn entry(&self, id: EntryId) -> Option<&Entry> {
+        self.tables.entries.get(id.0 as usize)
+    }
+
+    /// Where the entry of a packet is, or why there is none.
+    #[inline]
+    pub fn find(&self, packet: &FlowKey) -> Result<EntryId, DropReason> {
         let tables = &self.tables;
         let vlan = self.vlan_class(packet.iif, packet.vlan);
         let at = tables
@@ -302,7 +331,7 @@ impl Fib {
             _ => class.other,
         };
         match entry {
-            Some(entry) => Ok(&tables.entries[entry as usize]),
+            Some(entry) => Ok(EntryId(entry)),
             None => Err(prefix.miss(packet)),
         }
     }

@@ -36,6 +36,8 @@ fn send(oif: u32, ttl: u8) -> Send {
         broadcast: false,
         mtu: None,
         mtu_policy: MtuPolicy::Fragment,
+        limit: None,
+        burst: None,
     }
 }
 

@@ -85,6 +85,33 @@ impl InputSocket {
         Ok(Self { socket: socket.into(), kind: Kind::Udp })
     }
 
+    /// A packet socket that was opened before, by another control process. It lets in what it let in
+    /// then, until [`Self::set_filter`] is called.
+    ///
+    /// # Errors
+    /// Where the interface's all-multicast setting cannot be made sure of.
+    pub fn adopt_packet(
+        socket: OwnedFd,
+        iif: IfIndex,
+        link_layer: LinkLayer,
+    ) -> io::Result<Self> {
+        // Whether it asks for all groups is not known, and asking twice would be one too many: another
+        // socket asks meanwhile.
+        let bridge = packet::socket()?;
+        let bound = packet::bound_interface(socket.as_fd()).is_ok_and(|index| index > 0);
+        if bound {
+            packet::set_all_multicast(bridge.as_fd(), iif.0, true)?;
+            packet::set_all_multicast(socket.as_fd(), iif.0, false)?;
+            packet::set_all_multicast(socket.as_fd(), iif.0, true)?;
+        }
+        Ok(Self { socket, kind: Kind::Packet { iif, link_layer, all_multicast: bound } })
+    }
+
+    /// A UDP socket that was opened before.
+    pub fn adopt_udp(socket: OwnedFd) -> Self {
+        Self { socket, kind: Kind::Udp }
+    }
+
     /// A duplicate for the worker: the same socket under another descriptor.
     pub fn share(&self) -> io::Result<OwnedFd> {
         self.socket.try_clone()

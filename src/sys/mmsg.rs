@@ -1,7 +1,7 @@
 //! recvmmsg(2) and sendmmsg(2) with raw ancillary data.
 
 use super::address::Address;
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::RawFd;
 
 /// Messages of one call.
@@ -142,7 +142,7 @@ pub struct Message<'a, const CONTROL: usize> {
     /// How many bytes of it there are.
     pub control_len: usize,
     /// What is sent, one after the other.
-    pub parts: [&'a [u8]; 2],
+    pub parts: Vec<IoSlice<'a>>,
 }
 
 /// Sends without blocking, in order, at most [`BATCH`] messages: how many the kernel took. An
@@ -152,23 +152,15 @@ pub fn send<const CONTROL: usize>(
     messages: &[Message<'_, CONTROL>],
 ) -> io::Result<usize> {
     let messages = &messages[..messages.len().min(BATCH)];
-    let mut vectors: Vec<[libc::iovec; 2]> = messages
-        .iter()
-        .map(|message| {
-            message.parts.map(|part| libc::iovec {
-                iov_base: part.as_ptr().cast_mut().cast(),
-                iov_len: part.len(),
-            })
-        })
-        .collect();
     let mut headers: Vec<libc::mmsghdr> = Vec::with_capacity(messages.len());
-    for (message, vectors) in messages.iter().zip(&mut vectors) {
+    for message in messages {
         // SAFETY: an all-zero mmsghdr is valid.
         let mut header: libc::mmsghdr = unsafe { std::mem::zeroed() };
         header.msg_hdr.msg_name = (&raw const message.to.0).cast_mut().cast();
         header.msg_hdr.msg_namelen = message.to.1.min(size_of::<Address>() as libc::socklen_t);
-        header.msg_hdr.msg_iov = vectors.as_mut_ptr();
-        header.msg_hdr.msg_iovlen = vectors.len();
+        // An IoSlice is an iovec (std::io::IoSlice: ABI compatible on Unix).
+        header.msg_hdr.msg_iov = message.parts.as_ptr().cast_mut().cast();
+        header.msg_hdr.msg_iovlen = message.parts.len();
         header.msg_hdr.msg_control = message.control.as_ptr().cast_mut().cast();
         header.msg_hdr.msg_controllen = message.control_len.min(CONTROL);
         headers.push(header);

@@ -76,6 +76,8 @@ drop_reasons! {
     UdpLength = "udp_length", Frame;
     /// The UDP checksum is wrong.
     UdpChecksum = "udp_checksum", Frame;
+    /// The checksum that was left to the device (NEEDS_CSUM) lies outside the packet.
+    ChecksumStart = "checksum_start", Frame;
     /// A super-frame of a kind other than UDP segmentation.
     GsoType = "gso_type", Frame;
     /// A super-frame without a usable segment size.
@@ -112,6 +114,8 @@ drop_reasons! {
     DontFragment = "dont_fragment", Output;
     /// Another rule of higher precedence sends the same copy rewritten differently.
     Contradicted = "contradicted", Output;
+    /// The output's `rateLimit` is used up.
+    RateLimited = "rate_limited", Output;
     /// The socket's send buffer is full (EAGAIN): the output is slower than the input.
     SendBufferFull = "send_buffer_full", Output;
     /// The interface's transmit queue is full (ENOBUFS).

@@ -4,6 +4,7 @@ mod addr;
 mod drop_reason;
 mod iface;
 mod input_filter;
+mod limit;
 mod membership;
 mod net_event;
 mod rule;
@@ -15,12 +16,13 @@ pub use addr::is_multicast;
 pub use drop_reason::{DropReason, DropStage};
 pub use iface::{IfIndex, IfName, IfNameError, LinkLayer};
 pub use input_filter::InputFilter;
+pub use limit::Limit;
 pub use membership::Membership;
 pub use net_event::{Address, Link, NetEvent, NetSnapshot, Route};
 pub use rule::{
-    Destination, Dscp, Input, Join, LAST_RELAYED_TTL, MtuPolicy, Origin, Output, OutputSource,
-    Port, PortRange, Protocol, Rule, RuleId, RuleIdError, SourceFilter, Ttl, UNSET_TTL, VlanFilter,
-    relayed_ttl,
+    Destination, Dscp, Input, Join, LAST_RELAYED_TTL, MAX_BURST, MtuPolicy, Origin, Output,
+    OutputSource, Port, PortRange, Protocol, Rule, RuleId, RuleIdError, SourceFilter, Ttl,
+    UNSET_TTL, VlanFilter, relayed_ttl,
 };
 pub use selector::{InterfaceSelector, MAX_PATTERN, NameGlob, NameRegex, PatternError};
 pub use time::Time;

@@ -1,12 +1,12 @@
 //! A rule: what an operator asked for, checked and ready to be resolved against real interfaces.
 
-use super::InterfaceSelector;
+use super::{InterfaceSelector, Limit};
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::IpAddr;
-use std::num::NonZeroU16;
+use std::num::{NonZeroU8, NonZeroU16};
 use std::str::FromStr;
 
 /// A UDP port; 0 is not one.
@@ -321,7 +321,17 @@ pub struct Output {
     pub source: OutputSource,
     /// What happens to what is too large.
     pub mtu_policy: MtuPolicy,
+    /// The most that is sent; none = all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<Limit>,
+    /// How many datagrams may leave as one train (UDP_SEGMENT), 1 to [`MAX_BURST`]; none = as many
+    /// as came as one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub burst: Option<NonZeroU8>,
 }
+
+/// The largest [`Output::burst`]: the kernel cuts no longer train (UDP_MAX_SEGMENTS, linux/udp.h).
+pub const MAX_BURST: u8 = 64;
 
 impl Output {
     /// An output with everything at its default, to wherever the packet was going.
@@ -336,6 +346,8 @@ impl Output {
             dscp: Dscp::default(),
             source: OutputSource::default(),
             mtu_policy: MtuPolicy::default(),
+            rate_limit: None,
+            burst: None,
         }
     }
 }

@@ -81,6 +81,16 @@ pub fn update(check: u16, old: &[u8], new: &[u8]) -> u16 {
     !Sum::default().word(!check).word(!removed).bytes(new).fold()
 }
 
+/// Fills in a checksum that was left to the device: the sum over `data`, in which the pseudo
+/// header's sum stands at `at`, goes there. A 0 is written as 0xffff, which means the same
+/// (skb_checksum_help, net/core/dev.c). False where `at` is no 16-bit field of `data` at an even offset.
+pub fn complete(data: &mut [u8], at: usize) -> bool {
+    let check = !Sum::default().bytes(data).fold();
+    let Some(field) = data.get_mut(at..at + 2).filter(|_| at % 2 == 0) else { return false };
+    field.copy_from_slice(&if check == 0 { 0xffff } else { check }.to_be_bytes());
+    true
+}
+
 /// True where the UDP `segment` (header and payload, checksum field included) is valid. A checksum
 /// field of zero means that the sender computed none (RFC 768), which is valid.
 #[inline]

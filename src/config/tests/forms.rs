@@ -1,13 +1,15 @@
 //! Spellings that mean the same, defaults, and where things stand in texts with odd line ends.
 
 use super::{INPUT, OUTPUT, file, mistakes};
-use crate::config::{Dataplane, Io, Loaded, LogFormat, LogLevel, load_text, parse_output};
+use crate::config::{Dataplane, Io, Loaded, LogFormat, LogLevel, Sched, load_text, parse_output};
 use crate::config::{rule_from_json, rule_from_spec, v1};
 use crate::types::{
-    Destination, Dscp, Join, MtuPolicy, Origin, Output, OutputSource, Port, PortRange, Protocol,
-    RuleId, Ttl, VlanFilter,
+    Destination, Dscp, Join, Limit, MtuPolicy, Origin, Output, OutputSource, Port, PortRange,
+    Protocol, RuleId, Ttl, VlanFilter,
 };
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 fn loaded(text: &str) -> Loaded {
     load_text("test.json5", text).unwrap_or_else(|e| panic!("{text}\n{e}"))
@@ -22,8 +24,18 @@ fn defaults() {
     let small = loaded("{}");
     assert!(small.rules.is_empty());
     assert_eq!(small.dataplane, Dataplane::default());
-    let expected =
-        Dataplane { io: Io::Auto, workers: 1, receive_buffer_bytes: 33_554_432, buffers: 512 };
+    let expected = Dataplane {
+        io: Io::Auto,
+        workers: 1,
+        shards: None,
+        sched: Sched::Normal,
+        coalesce_usecs: 0,
+        busy_poll_usecs: 0,
+        hold_time: Duration::from_secs(30),
+        pinning: BTreeMap::new(),
+        receive_buffer_bytes: 33_554_432,
+        buffers: 512,
+    };
     assert_eq!(small.dataplane, expected);
     assert_eq!((small.control.socket, small.control.group), (None, None));
     assert_eq!((small.log.level, small.log.format), (LogLevel::Info, LogFormat::Auto));
@@ -52,6 +64,50 @@ fn settings() {
     assert_eq!(read.control.socket, Some(PathBuf::from("/tmp/x.sock")));
     assert_eq!(read.control.group.as_deref(), Some("video"));
     assert_eq!((read.log.level, read.log.format), (LogLevel::Trace, LogFormat::Json));
+}
+
+#[test]
+fn rate_limits_and_bursts() {
+    let of = |output: &str| loaded(&file(INPUT, output, "", "")).rules.remove(0).outputs.remove(0);
+    let limit = |bits_per_second, packets_per_second, burst_bytes| {
+        Some(Limit { bits_per_second, packets_per_second, burst_bytes })
+    };
+    let given: &[(&str, Option<Limit>)] = &[
+        ("bitsPerSecond: '3G'", limit(Some(3_000_000_000), None, 37_500_000)),
+        ("bits_per_second: 400000000", limit(Some(400_000_000), None, 5_000_000)),
+        ("bitsPerSecond: '1k'", limit(Some(1000), None, 65_536)),
+        ("bitsPerSecond: '1T'", limit(Some(1_000_000_000_000), None, 1 << 30)),
+        ("bitsPerSecond: 1, burst_bytes: 70000", limit(Some(1), None, 70_000)),
+        ("packets_per_second: 9", limit(None, Some(9), 65_536)),
+        (
+            "bitsPerSecond: '2M', packetsPerSecond: 400000",
+            limit(Some(2_000_000), Some(400_000), 65_536),
+        ),
+    ];
+    for (text, expected) in given {
+        for key in ["rateLimit", "rate_limit"] {
+            let output = of(&format!("interface: 'eth1', {key}: {{ {text} }}, burst: 16"));
+            assert_eq!(output.rate_limit, *expected, "{text}");
+            assert_eq!(output.burst.map(u8::from), Some(16));
+        }
+    }
+    let output = of("interface: 'eth1'");
+    assert_eq!((output.rate_limit, output.burst), (None, None));
+}
+
+#[test]
+fn workers_shards_and_cores() {
+    let text = r#"{ pinning: { ens1f0: [2, 3], ens_1: [3, 0] }, dataplane: { workers: 61, shards: 16,
+        sched: "fifo", coalesceUsecs: 10000, busyPollUsecs: 0, holdTime: "24h" } }"#;
+    let read = loaded(text).dataplane;
+    assert_eq!((read.workers, read.shards, read.sched), (61, Some(16), Sched::Fifo));
+    assert_eq!((read.coalesce_usecs, read.busy_poll_usecs), (10_000, 0));
+    assert_eq!(read.hold_time, Duration::from_secs(24 * 3600));
+    let cores: Vec<(&str, &[u32])> =
+        read.pinning.iter().map(|(name, cores)| (name.as_str(), cores.as_slice())).collect();
+    assert_eq!(cores, [("ens1f0", [2, 3].as_slice()), ("ens_1", &[3, 0])]);
+    let read = loaded("{ dataplane: { busy_poll_usecs: 50, hold_time: '0s' } }").dataplane;
+    assert_eq!((read.busy_poll_usecs, read.hold_time), (50, Duration::ZERO));
 }
 
 #[test]

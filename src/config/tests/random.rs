@@ -1,8 +1,9 @@
 //! Random rules that use every field. They are valid, but for outputs that loop or repeat a copy.
 
 use crate::types::{
-    Destination, Dscp, Input, InterfaceSelector, Join, MtuPolicy, Origin, Output, OutputSource,
-    Port, PortRange, Protocol, Rule, RuleId, SourceFilter, Ttl, VlanFilter, is_multicast,
+    Destination, Dscp, Input, InterfaceSelector, Join, Limit, MAX_BURST, MtuPolicy, Origin, Output,
+    OutputSource, Port, PortRange, Protocol, Rule, RuleId, SourceFilter, Ttl, VlanFilter,
+    is_multicast,
 };
 use ipnet::{IpNet, Ipv4Net};
 use proptest::collection::vec;
@@ -10,6 +11,7 @@ use proptest::option;
 use proptest::prelude::*;
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU8;
 
 fn group() -> impl Strategy<Value = IpAddr> {
     (225u8..=239, any::<[u8; 3]>()).prop_map(|(a, [b, c, d])| Ipv4Addr::new(a, b, c, d).into())
@@ -151,6 +153,29 @@ fn input() -> impl Strategy<Value = Input> {
     )
 }
 
+fn small(number: u8) -> NonZeroU8 {
+    NonZeroU8::new(number).expect("not 0")
+}
+
+/// Bits per second with a burst or without, datagrams per second, or both.
+fn limit() -> impl Strategy<Value = Limit> {
+    let burst = option::of(Limit::MIN_BURST_BYTES..=Limit::MAX_BURST_BYTES);
+    let bits = prop_oneof![1u64..=u64::from(u32::MAX), 1u64..=10_000_000_000_000];
+    (option::of((bits, burst)), option::of(1u64..=1_000_000_000)).prop_filter_map(
+        "no rate",
+        |(bits, packets_per_second)| {
+            let bits_per_second = bits.map(|(bits, _)| bits);
+            (bits.is_some() || packets_per_second.is_some()).then_some(Limit {
+                bits_per_second,
+                packets_per_second,
+                burst_bytes: bits
+                    .and_then(|(_, burst)| burst)
+                    .unwrap_or_else(|| Limit::default_burst_bytes(bits_per_second)),
+            })
+        },
+    )
+}
+
 fn output() -> impl Strategy<Value = Output> {
     let destination = prop_oneof![
         3 => group().prop_map(Destination::Address),
@@ -168,14 +193,33 @@ fn output() -> impl Strategy<Value = Output> {
     let source =
         prop_oneof![Just(OutputSource::Interface), Just(OutputSource::Keep), address.boxed()];
     let policy = prop_oneof![Just(MtuPolicy::Fragment), Just(MtuPolicy::Drop)];
+    let policy = (policy, option::of(limit()), option::of((1u8..=MAX_BURST).prop_map(small)));
     let place = (interfaces(), any::<bool>(), any::<bool>());
     (place, destination, option::of(port()), (ttl, dscp), source, policy).prop_map(
-        |((interfaces, local, routed), destination, port, (ttl, dscp), source, mtu_policy)| {
+        |(
+            (interfaces, local, routed),
+            destination,
+            port,
+            (ttl, dscp),
+            source,
+            (mtu_policy, rate_limit, burst),
+        )| {
             let unset = if source == OutputSource::Keep { Ttl::Decrement } else { Ttl::Relayed };
             let ttl = ttl.unwrap_or(unset);
             let interfaces = if routed { Vec::new() } else { interfaces };
             let output = Output::unchanged(interfaces);
-            Output { local, destination, port, ttl, dscp, source, mtu_policy, ..output }
+            Output {
+                local,
+                destination,
+                port,
+                ttl,
+                dscp,
+                source,
+                mtu_policy,
+                rate_limit,
+                burst,
+                ..output
+            }
         },
     )
 }

@@ -171,9 +171,10 @@ const OUTPUTS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "239.1.1.1",
-        "interface: 'eth1', burst: 16",
+        "interface: 'eth1', burst: 300",
         "burst",
-        "burst is not supported by this version yet; remove it",
+        "must be a whole number from 1 to 64, not 300: datagrams that leave as one train at most; \
+         remove it for no limit",
     ),
 ];
 

@@ -18,7 +18,10 @@ pub struct File {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100_000))]
     pub rules: Vec<RuleSpec>,
-    /// For each input interface the processor cores, and so the workers, that serve it.
+    /// For each input interface, by its name, the processor cores that serve it: 1 to 16. Each core gets a
+    /// worker of its own, bound to it, and the interface as many shards as it has cores here. One core may
+    /// serve several interfaces. These workers come on top of dataplane.workers, and with those they are at
+    /// most 64.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pinning: Option<BTreeMap<String, Vec<u32>>>,
     /// How packets are moved.
@@ -51,7 +54,8 @@ pub struct DataplaneSpec {
     /// How workers do I/O. Default auto.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub io: Option<Io>,
-    /// Worker threads: 1 to 64, default 1.
+    /// Worker threads that serve the interfaces that pinning does not name: 1 to 64, default 1. An interface
+    /// is served by as many at once as it has shards. A reload changes their number without loss.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 64))]
     pub workers: Option<u32>,
@@ -60,12 +64,37 @@ pub struct DataplaneSpec {
     #[serde(skip_serializing_if = "Option::is_none", alias = "receive_buffer_bytes")]
     #[schemars(range(min = 65_536, max = 1_073_741_824))]
     pub receive_buffer_bytes: Option<u32>,
-    /// The scheduling class of the workers. Default normal.
+    /// Input sockets of each interface, 1 to 16, between which the kernel divides the flows, so that several
+    /// workers can serve it: a flow is in one shard only and keeps its order. Default: as many as there are
+    /// workers when the interface is first used, at most 16. Give as many as the most workers that you may
+    /// want. Each shard has receiveBufferBytes of room. Where pinning names an interface, it has as many
+    /// shards as cores instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 16))]
+    pub shards: Option<u32>,
+    /// The scheduling class of the workers. Default normal. fifo: a worker that has something to do runs
+    /// before every program of the normal class, which takes away the delays that those cause on a busy
+    /// host; it needs CAP_SYS_NICE or RLIMIT_RTPRIO, and goes with pinning to cores that nothing else needs.
+    /// Not with busyPollUsecs: the kernel stops a real-time thread that never sleeps for 50 ms of each second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sched: Option<Sched>,
-    /// Microseconds that a worker waits for more packets before it works on those that are there. Default 0.
+    /// Microseconds that a worker waits after a batch before it takes the next, 0 to 10000, default 0. Packets
+    /// come in larger batches then, which costs less processor time for each, and each is delayed by up to as
+    /// much. Not with busyPollUsecs, which is the contrary.
     #[serde(skip_serializing_if = "Option::is_none", alias = "coalesce_usecs")]
+    #[schemars(range(max = 10_000))]
     pub coalesce_usecs: Option<u32>,
+    /// Microseconds that a worker goes on looking for packets before it sleeps, 0 to 10000, default 0: what
+    /// comes meanwhile is not delayed by an interrupt and a wake-up. A worker that is spinning takes a whole
+    /// core, whatever the traffic.
+    #[serde(skip_serializing_if = "Option::is_none", alias = "busy_poll_usecs")]
+    #[schemars(range(max = 10_000))]
+    pub busy_poll_usecs: Option<u32>,
+    /// How long rules that the control process does not know any more go on being forwarded after it was
+    /// started again, such as "30s" (ms, s, m, h): "0s" to "24h", default "30s". Until then those who add
+    /// rules at run time have the time to come back.
+    #[serde(skip_serializing_if = "Option::is_none", alias = "hold_time")]
+    pub hold_time: Option<String>,
 }
 
 /// How workers do I/O.
@@ -84,12 +113,13 @@ pub enum Io {
 }
 
 /// A scheduling class.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Sched {
     /// The system's default.
+    #[default]
     Normal,
-    /// SCHED_FIFO.
+    /// SCHED_FIFO, priority 10.
     Fifo,
 }
 

@@ -53,11 +53,15 @@ pub struct OutputSpec {
     /// an address that they can route to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<OutputSource>,
-    /// The most that is sent; what is above is dropped and counted.
+    /// The most that is sent, over all interfaces of the output; what is above is dropped and counted
+    /// (`rate_limited`). A super-frame is sent or dropped as a whole.
     #[serde(skip_serializing_if = "Option::is_none", alias = "rate_limit")]
     pub rate_limit: Option<RateLimit>,
-    /// How many datagrams may leave back to back.
+    /// How many datagrams at most leave as one train: 1 to 64. Absent: datagrams that came as one
+    /// super-frame leave as one, which costs least; receivers with little room between their network
+    /// card and their program may lose some of a long train. 1 sends each by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 64))]
     pub burst: Option<u32>,
     /// What happens to datagrams that are larger than the interface's MTU. Default fragment.
     #[serde(skip_serializing_if = "Option::is_none", alias = "mtu_policy")]
@@ -74,18 +78,21 @@ pub enum When {
     Joined,
 }
 
-/// The most that an output sends.
+/// The most that an output sends: at least one rate.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct RateLimit {
-    /// Bits per second, such as 3000000 or "3M".
+    /// Bits of UDP payload per second, such as 3000000 or "3M".
     #[serde(skip_serializing_if = "Option::is_none", alias = "bits_per_second")]
     pub bits_per_second: Option<BitRate>,
-    /// Datagrams per second.
+    /// Datagrams per second. After a pause 100 ms of it may be sent at once, at least 128.
     #[serde(skip_serializing_if = "Option::is_none", alias = "packets_per_second")]
+    #[schemars(range(min = 1))]
     pub packets_per_second: Option<u64>,
-    /// Bytes that may be sent at once after a pause.
+    /// Bytes of payload that may be sent at once after a pause, with bitsPerSecond: 65536 to
+    /// 1073741824. Default: 100 ms of the rate, at least 65536, so that a whole super-frame fits.
     #[serde(skip_serializing_if = "Option::is_none", alias = "burst_bytes")]
+    #[schemars(range(min = 65_536, max = 1_073_741_824))]
     pub burst_bytes: Option<u64>,
 }
 

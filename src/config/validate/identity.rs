@@ -2,8 +2,8 @@
 //! same for what could be said before: ids live on in other programs.
 
 use crate::types::{
-    Destination, Dscp, Input, InterfaceSelector, Join, MtuPolicy, Origin, Output, OutputSource,
-    PortRange, Protocol, RuleId, SourceFilter, VlanFilter, is_multicast,
+    Destination, Dscp, Input, InterfaceSelector, Join, Limit, MtuPolicy, Origin, Output,
+    OutputSource, PortRange, Protocol, RuleId, SourceFilter, VlanFilter, is_multicast,
 };
 use ipnet::IpNet;
 use std::fmt::Write as _;
@@ -82,6 +82,13 @@ fn output_line(output: &Output) -> String {
     }
     if output.mtu_policy == MtuPolicy::Drop {
         line.push_str(" mtu=drop");
+    }
+    if let Some(Limit { bits_per_second, packets_per_second, burst_bytes }) = output.rate_limit {
+        let (bits, packets) = (bits_per_second.unwrap_or(0), packets_per_second.unwrap_or(0));
+        let _ = write!(line, " limit={bits}/{packets}/{burst_bytes}");
+    }
+    if let Some(burst) = output.burst {
+        let _ = write!(line, " burst={burst}");
     }
     line
 }

@@ -3,12 +3,15 @@
 
 pub(super) mod address;
 mod copy;
+mod dataplane;
 mod destination;
+mod duration;
 mod group;
 pub(super) mod identity;
 mod input;
 mod interface;
 pub(super) mod output;
+mod pace;
 mod port;
 pub(super) mod rule;
 mod sections;

@@ -6,7 +6,7 @@ use super::super::v1::{self, OutputSpec, When};
 use super::address::{self, Cast, Use};
 use super::destination::{Goal, goal};
 use super::interface::interfaces;
-use super::{is_name, name_rule, only_default, port_number, unsupported};
+use super::{is_name, name_rule, only_default, pace, port_number, unsupported};
 use crate::types::{
     Dscp, Input, InterfaceSelector, MtuPolicy, Output, OutputSource, Protocol, Ttl,
 };
@@ -35,6 +35,10 @@ pub(super) fn output(
         findings.report(&at.key("port"), message);
     }
     let source = source(spec, is_any, at, findings);
+    let rate_limit = spec.rate_limit.as_ref();
+    let rate_limit =
+        rate_limit.and_then(|limit| pace::limit(limit, &at.key("rateLimit"), findings));
+    let burst = spec.burst.and_then(|burst| pace::burst(burst, &at.key("burst"), findings));
     let (interfaces, goal, port) = (interfaces?, goal?, port?);
     way(spec, &interfaces, goal, at, findings);
     let source = source?;
@@ -57,6 +61,8 @@ pub(super) fn output(
             None | Some(v1::MtuPolicy::Fragment) => MtuPolicy::Fragment,
             Some(v1::MtuPolicy::Drop) => MtuPolicy::Drop,
         },
+        rate_limit,
+        burst,
     })
 }
 
@@ -64,8 +70,6 @@ pub(super) fn output(
 fn not_yet(spec: &OutputSpec, at: &Path, findings: &mut Findings) {
     only_default(spec.when, When::Always, "always", "when", at, findings);
     unsupported(spec.linger.is_some(), "linger", at, findings);
-    unsupported(spec.rate_limit.is_some(), "rateLimit", at, findings);
-    unsupported(spec.burst.is_some(), "burst", at, findings);
 }
 
 /// The TTL of an output that says none, by its source.

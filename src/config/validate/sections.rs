@@ -2,11 +2,10 @@
 
 use super::super::diagnose::{Findings, quoted};
 use super::super::path::Path;
-use super::super::settings::{
-    BUFFER_BYTES, ControlSettings, DEFAULT_RECEIVE_BUFFER_BYTES, Dataplane, LogSettings,
-};
-use super::super::v1::{ControlSpec, DataplaneSpec, File, Sched};
-use super::{only_default, unsupported};
+use super::super::settings::{ControlSettings, Dataplane, LogSettings};
+use super::super::v1::{ControlSpec, File};
+use super::dataplane::dataplane;
+use super::unsupported;
 use std::os::unix::ffi::OsStrExt;
 
 /// The checked sections.
@@ -25,8 +24,7 @@ pub(crate) fn sections(file: &File, findings: &mut Findings) -> Sections {
             format!("must be 1, not {version}: this program reads version 1 of the format");
         findings.report(&at.key("version"), message);
     }
-    let File { pinning, igmp, pim, msdp, metrics, .. } = file;
-    unsupported(pinning.as_ref().is_some_and(|p| !p.is_empty()), "pinning", &at, findings);
+    let File { igmp, pim, msdp, metrics, .. } = file;
     unsupported(igmp.as_ref().is_some_and(|s| *s != Default::default()), "igmp", &at, findings);
     unsupported(pim.as_ref().is_some_and(|s| *s != Default::default()), "pim", &at, findings);
     unsupported(msdp.as_ref().is_some_and(|s| *s != Default::default()), "msdp", &at, findings);
@@ -38,39 +36,12 @@ pub(crate) fn sections(file: &File, findings: &mut Findings) -> Sections {
     );
     let log = file.log.clone().unwrap_or_default();
     Sections {
-        dataplane: dataplane(&file.dataplane.clone().unwrap_or_default(), findings),
+        dataplane: dataplane(file, findings),
         control: control(&file.control.clone().unwrap_or_default(), findings),
         log: LogSettings {
             level: log.level.unwrap_or_default(),
             format: log.format.unwrap_or_default(),
         },
-    }
-}
-
-fn dataplane(spec: &DataplaneSpec, findings: &mut Findings) -> Dataplane {
-    let at = Path::root().key("dataplane");
-    only_default(spec.sched, Sched::Normal, "normal", "sched", &at, findings);
-    unsupported(
-        spec.coalesce_usecs.is_some_and(|usecs| usecs != 0),
-        "coalesceUsecs",
-        &at,
-        findings,
-    );
-    let mut within = |key: &'static str, value: u32, least: u32, most: u32| {
-        if !(least..=most).contains(&value) {
-            let message = format!("must be a whole number from {least} to {most}, not {value}");
-            findings.report(&at.key(key), message);
-        }
-        value.clamp(least, most)
-    };
-    let workers = within("workers", spec.workers.unwrap_or(1), 1, 64);
-    let bytes = spec.receive_buffer_bytes.unwrap_or(DEFAULT_RECEIVE_BUFFER_BYTES);
-    let receive_buffer_bytes = within("receiveBufferBytes", bytes, BUFFER_BYTES, 1 << 30);
-    Dataplane {
-        io: spec.io.unwrap_or_default(),
-        workers,
-        receive_buffer_bytes,
-        buffers: receive_buffer_bytes / BUFFER_BYTES,
     }
 }
 

@@ -107,9 +107,10 @@ impl<C: Crew> Engine<C> {
             }
             post.up = Some(now);
             // The table before the ports: a frame must not meet an empty one.
-            let (fib, reset_rules, reset_outputs) =
-                (Arc::clone(&self.fib), Vec::new(), Vec::new());
-            self.crew.send(worker, ToWorker::Publish { fib, reset_rules, reset_outputs });
+            let (fib, meters) = (Arc::clone(&self.fib), Arc::clone(&self.meters));
+            let (reset_rules, reset_outputs) = (Vec::new(), Vec::new());
+            let publish = ToWorker::Publish { fib, meters, reset_rules, reset_outputs };
+            self.crew.send(worker, publish);
             let ports: Vec<_> = self
                 .ports
                 .iter()

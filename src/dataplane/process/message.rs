@@ -31,15 +31,15 @@ pub struct PortSpec {
 }
 
 /// From control to the data plane.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum ToPlane {
-    /// The first message: who speaks, and how workers are built where there are none yet.
+    /// The first message: who speaks. It stays as it is in every language.
     Hello {
         /// [`PROTOCOL`].
         protocol: u32,
-        /// How.
-        settings: Settings,
     },
+    /// The second: how workers are built where there are none yet.
+    Start(Settings),
     /// Have this port read by a worker; its descriptor goes with the message.
     Open {
         /// Which worker.
@@ -137,7 +137,7 @@ pub enum FromPlane {
         /// Its process.
         pid: u32,
     },
-    /// The answer to `Hello`.
+    /// The answer to `Start`.
     Inventory(Box<Inventory>),
     /// One port of the inventory, with its descriptor.
     Port {

@@ -23,10 +23,11 @@ mod slots;
 mod token;
 
 use super::backend::{
-    BUFFER_LEN, Backend, Frame, Header, PortEvent, PortHandle, SENDS, SPARES, SendRequest,
+    BUFFER_LEN, Backend, Frame, Header, Piece, PortEvent, PortHandle, SENDS, SPARES, SendRequest,
     SendResult,
 };
 use super::link::Ingress;
+use crate::wire::checksum;
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use message::parse;
 use pool::BufferPool;
@@ -375,16 +376,28 @@ impl Backend for UringBackend {
         self.pool.spare(spare)
     }
 
+    fn complete_checksum(&mut self, buffer: u32, start: u32, len: u32, at: u32) -> bool {
+        let Ok(buffer) = u16::try_from(buffer) else { return false };
+        let (start, len) = (start as usize, len as usize);
+        let part = self.pool.bytes_mut(buffer).get_mut(start..start + len);
+        part.is_some_and(|part| checksum::complete(part, at as usize))
+    }
+
     fn copy_to_spare(&mut self, from: (u32, u32, u32), spare: u32, at: u32) -> bool {
         self.pool.copy_to_spare(from, spare, at)
     }
 
-    fn send(&mut self, request: &SendRequest, header: &Header) -> bool {
-        let buffer = u16::try_from(request.buffer).unwrap_or(u16::MAX);
-        let (start, len) = (request.start as usize, request.len as usize);
-        let Some(payload) = self.pool.bytes(buffer).get(start..start + len) else {
-            return false;
-        };
+    fn has_room(&self, pieces: usize) -> bool {
+        self.slots.has_room(pieces)
+    }
+
+    fn send(&mut self, request: &SendRequest, header: &Header, pieces: &[Piece]) -> bool {
+        let pool = &self.pool;
+        let payload = pieces.iter().map(|piece| {
+            let buffer = u16::try_from(piece.buffer).ok()?;
+            let (start, len) = (piece.start as usize, piece.len as usize);
+            pool.bytes(buffer).get(start..start + len)
+        });
         let Some((index, generation, message)) = self.slots.fill(request, header, payload) else {
             return false;
         };
@@ -400,7 +413,8 @@ impl Backend for UringBackend {
 
     fn flush(&mut self, results: &mut Vec<SendResult>) -> io::Result<()> {
         while self.slots.in_flight() > 0 {
-            match self.ring.submit_and_wait(1) {
+            // All are answered at submission: one call brings all answers.
+            match self.ring.submit_and_wait(self.slots.in_flight()) {
                 Ok(_) => {}
                 Err(error) if is_transient(&error) => {}
                 Err(error) => return Err(error),

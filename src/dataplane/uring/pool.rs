@@ -103,6 +103,22 @@ impl BufferPool {
         }
     }
 
+    /// The bytes of a buffer that is ours, to be written; empty where it is the kernel's. Sends that
+    /// are queued from it would send what is written.
+    pub(super) fn bytes_mut(&mut self, buffer: u16) -> &mut [u8] {
+        if self.ours.get(usize::from(buffer)) != Some(&true) {
+            return &mut [];
+        }
+        // SAFETY: as in `bytes`; the borrow of `self` keeps every other reference to it away.
+        unsafe {
+            let start = self.memory.start.as_ptr().cast::<u8>();
+            std::slice::from_raw_parts_mut(
+                start.add(usize::from(buffer) * self.buffer_len),
+                self.buffer_len,
+            )
+        }
+    }
+
     /// The number of the first buffer that is never given.
     pub(super) fn first_spare(&self) -> u32 {
         u32::from(self.count)

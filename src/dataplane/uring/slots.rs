@@ -2,7 +2,7 @@
 
 use super::token::Token;
 use crate::dataplane::ancillary::{self, RAW_LEN, SEND_LEN};
-use crate::dataplane::backend::{HEADER_LEN, Header, SendRequest, SendTo};
+use crate::dataplane::backend::{HEADER_LEN, Header, PIECES, SENDS, SendRequest, SendTo};
 use crate::sys::address::Address;
 use std::net::SocketAddrV4;
 
@@ -10,11 +10,10 @@ use std::net::SocketAddrV4;
 #[repr(C, align(8))]
 struct Control([u8; SEND_LEN]);
 
-/// One sendmsg: header, address, vectors, the bytes before the payload and control data, which
-/// point to each other.
+/// One sendmsg: header, address, the bytes before the payload and control data, which point to each
+/// other.
 struct Slot {
     header: libc::msghdr,
-    vectors: [libc::iovec; 2],
     address: Address,
     before: [u8; HEADER_LEN],
     control: Control,
@@ -23,10 +22,13 @@ struct Slot {
     busy: bool,
 }
 
-/// A fixed number of slots that never move.
+/// A fixed number of slots, and of vectors that they share; none ever moves.
 pub(super) struct SendSlots {
     slots: Box<[Slot]>,
     free: Vec<u32>,
+    vectors: Box<[libc::iovec]>,
+    /// Vectors from here on are free; all are when nothing is in flight.
+    used: usize,
 }
 
 impl SendSlots {
@@ -34,7 +36,6 @@ impl SendSlots {
         let empty = || Slot {
             // SAFETY: a plain C struct, for which all zeros is a valid value.
             header: unsafe { std::mem::zeroed() },
-            vectors: [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; 2],
             address: Address::empty(),
             before: [0; HEADER_LEN],
             control: Control([0; SEND_LEN]),
@@ -45,7 +46,15 @@ impl SendSlots {
         let slots: Box<[Slot]> = (0..count).map(|_| empty()).collect();
         // Lowest first, so that a small load touches few cache lines.
         let free = (0..u32::try_from(count).unwrap_or(0)).rev().collect();
-        Self { slots, free }
+        let vector = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
+        // One more for each send's header.
+        let vectors = vec![vector; PIECES + SENDS].into_boxed_slice();
+        Self { slots, free, vectors, used: 0 }
+    }
+
+    /// True where one more send of so many pieces has a place.
+    pub(super) fn has_room(&self, pieces: usize) -> bool {
+        !self.free.is_empty() && self.used + pieces < self.vectors.len()
     }
 
     /// How many are in the kernel's hands.
@@ -53,23 +62,47 @@ impl SendSlots {
         self.slots.len() - self.free.len()
     }
 
-    /// Prepares a slot: its place, generation and header. None where all are busy. What stands
-    /// before the payload is copied into the slot and stays there until the completion; `payload`
-    /// must stay valid until then (invariant 2: the caller recycles buffers after the flush).
-    pub(super) fn fill(
+    /// Prepares a slot: its place, generation and header. None where there is no room or a piece has
+    /// no bytes to point to. What stands before the payload is copied into the slot and stays there
+    /// until the completion; the `payload` must stay valid until then (invariant 2: the caller
+    /// recycles buffers after the flush).
+    pub(super) fn fill<'p>(
         &mut self,
         request: &SendRequest,
         before: &Header,
-        payload: &[u8],
+        payload: impl ExactSizeIterator<Item = Option<&'p [u8]>>,
     ) -> Option<(u32, u32, *const libc::msghdr)> {
-        let index = self.free.pop()?;
+        if self.in_flight() == 0 {
+            self.used = 0;
+        }
+        if !self.has_room(payload.len()) {
+            return None;
+        }
+        let index = self.free.last().copied()?;
         let slot = &mut self.slots[index as usize];
+        let before = before.bytes();
+        // Most sends have nothing before their payload: one vector less for the kernel to read.
+        let first = usize::from(before.is_empty());
+        let vectors = &mut self.vectors[self.used..];
+        vectors[0].iov_base = slot.before.as_mut_ptr().cast();
+        vectors[0].iov_len = before.len();
+        let mut count = 1;
+        for piece in payload {
+            let piece = piece?;
+            // sendmsg only reads; iovec has no const form.
+            vectors[count].iov_base = piece.as_ptr().cast_mut().cast();
+            vectors[count].iov_len = piece.len();
+            count += 1;
+        }
+        self.used += count;
+        self.free.pop();
         slot.busy = true;
         slot.tag = request.tag;
+        slot.before[..before.len()].copy_from_slice(before);
         let (address, control_len) = match request.to {
             SendTo::Udp { to, options } => {
-                ancillary::write(&options, &mut slot.control.0);
-                (Address::v4(to), SEND_LEN)
+                let len = ancillary::write(&options, request.segment, &mut slot.control.0);
+                (Address::v4(to), len)
             }
             SendTo::Link { oif } => (Address::link(oif), 0),
             SendTo::Raw { to, oif } => {
@@ -78,19 +111,10 @@ impl SendSlots {
             }
         };
         slot.address = address.0;
-        let before = before.bytes();
-        slot.before[..before.len()].copy_from_slice(before);
-        slot.vectors[0].iov_base = slot.before.as_mut_ptr().cast();
-        slot.vectors[0].iov_len = before.len();
-        // sendmsg only reads; iovec has no const form.
-        slot.vectors[1].iov_base = payload.as_ptr().cast_mut().cast();
-        slot.vectors[1].iov_len = payload.len();
-        // Most sends have nothing before their payload: one vector less for the kernel to read.
-        let first = usize::from(before.is_empty());
         slot.header.msg_name = (&raw mut slot.address).cast();
         slot.header.msg_namelen = address.1;
-        slot.header.msg_iov = slot.vectors[first..].as_mut_ptr();
-        slot.header.msg_iovlen = 2 - first;
+        slot.header.msg_iov = vectors[first..].as_mut_ptr();
+        slot.header.msg_iovlen = count - first;
         slot.header.msg_control = slot.control.0.as_mut_ptr().cast();
         slot.header.msg_controllen = control_len;
         Some((index, slot.generation, &raw const slot.header))
@@ -123,9 +147,7 @@ mod tests {
                 to: SocketAddrV4::new(Ipv4Addr::new(239, 1, 1, 1), 5000),
                 options: SendOptions { oif: 1, source: Ipv4Addr::UNSPECIFIED, ttl: 16, tos: 0 },
             },
-            buffer: 0,
-            start: 0,
-            len: 4,
+            segment: 0,
             tag,
         }
     }
@@ -141,7 +163,7 @@ mod tests {
             for (n, (fill, choice)) in steps.into_iter().enumerate() {
                 let tag = n as u32;
                 if fill {
-                    match slots.fill(&request(tag), &Header::EMPTY, b"data") {
+                    match slots.fill(&request(tag), &Header::EMPTY, [Some(&b"data"[..])].into_iter()) {
                         Some((index, generation, _)) => {
                             prop_assert!(model.len() < COUNT);
                             prop_assert!(model.iter().all(|&(other, _, _)| other != index));

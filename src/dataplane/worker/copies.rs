@@ -1,14 +1,15 @@
-//! A copy's way: which header, which socket, and what the kernel says to it.
+//! From a batch to its copies: rewrite, choose the socket and the headers.
 
 use super::Worker;
+use super::batch::{MAX_TRAIN, Run};
+use super::sends::{Cut, Part, Pending, Split};
 use crate::dataplane::ancillary::SendOptions;
-use crate::dataplane::backend::{Backend, Frame, Header, SENDS, SendRequest, SendTo};
+use crate::dataplane::backend::{Backend, Header, Piece, SendRequest, SendTo};
 use crate::dataplane::decode::Datagram;
 use crate::dataplane::egress::FlowId;
 use crate::dataplane::link::FromWorker;
-use crate::dataplane::refusal::{may_be_of_an_earlier_send, reason_of};
 use crate::dataplane::rewrite::{Framing, Outgoing, Rewrite, Template};
-use crate::fib::{Egress, OutputSlot, Send, SourceRewrite, protocol};
+use crate::fib::{Action, Egress, Fib, OutputSlot, Send, SourceRewrite, protocol};
 use crate::types::{DropReason, Dscp, LinkLayer, MtuPolicy, Ttl, relayed_ttl};
 use crate::wire::{ethernet, ipv4, transport, udp};
 use std::io;
@@ -20,36 +21,6 @@ const ECN_MASK: u8 = 0x03;
 /// Bytes of the headers of a datagram from a UDP socket.
 const SOCKET_HEADERS: u32 = (ipv4::HEADER_LEN + udp::HEADER_LEN) as u32;
 
-/// A send that the kernel has not answered yet.
-#[derive(Clone, Copy)]
-pub(super) struct Pending {
-    slot: OutputSlot,
-    /// Payload bytes of the copy.
-    bytes: u32,
-    part: Part,
-    request: SendRequest,
-}
-
-/// What of a copy a send is.
-#[derive(Clone, Copy)]
-enum Part {
-    /// All of it, from a UDP socket.
-    Datagram { flow: FlowId, repeated: bool },
-    /// All of it, with headers of ours.
-    Packet,
-    /// One of several fragments: the place of the others in `split`.
-    Fragment(usize),
-}
-
-/// A copy in several fragments.
-#[derive(Clone, Copy)]
-pub(super) struct Split {
-    /// How many are not answered.
-    left: usize,
-    /// The first refusal.
-    refusal: Option<DropReason>,
-}
-
 /// Where packets with headers of ours leave.
 #[derive(Clone, Copy)]
 struct Exit {
@@ -58,57 +29,142 @@ struct Exit {
     framing: Framing,
 }
 
-impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
-    pub(super) fn drop_copies(&mut self, slot: OutputSlot, reason: DropReason, count: u64) {
-        self.slots.outputs[slot.0 as usize].drops.add(reason, count);
+/// A cut of a run, on its way to one output.
+struct Copy<'f> {
+    cut: Cut,
+    run: Run,
+    slot: OutputSlot,
+    send: &'f Send,
+    to: Rewrite,
+}
+
+impl Copy<'_> {
+    /// True where its datagrams may leave as one message, as far as their size and their output go.
+    fn may_be_a_train(&self) -> bool {
+        self.cut.count > 1
+            && self.run.segment <= u32::from(u16::MAX)
+            && self.send.mtu.is_none_or(|mtu| self.run.segment + SOCKET_HEADERS <= mtu)
     }
 
-    /// Queues one copy of each datagram in the frame.
-    pub(super) fn copy_out(
-        &mut self,
-        frame: &Frame,
-        datagram: &Datagram,
-        slot: OutputSlot,
-        send: &Send,
-    ) -> io::Result<()> {
-        let refused = match rewrite(datagram, send) {
-            Err(reason) => reason,
-            Ok(to) => match send.egress {
-                Egress::Socket { source, port } if datagram.protocol == protocol::UDP => {
-                    match self.udp_socket(datagram, &to, v4(source), port) {
-                        Ok((socket, flow)) => {
-                            let exit = (socket, flow, udp_options(send, &to, v4(source)));
-                            return self.send_datagrams(frame, datagram, (slot, send), &to, exit);
-                        }
-                        Err(reason) => reason,
-                    }
-                }
-                _ => match self.exit(datagram, send, &to) {
-                    Ok(exit) => {
-                        return self.send_packets(frame, datagram, (slot, send), &to, exit);
-                    }
-                    Err(reason) => reason,
-                },
-            },
-        };
-        self.drop_copies(slot, refused, datagram.count());
+    /// The cut in parts of at most so many datagrams as may leave together.
+    fn trains(&self) -> impl Iterator<Item = Cut> + use<> {
+        let Cut { from, count, .. } = self.cut;
+        let burst = self.send.burst.map_or(MAX_TRAIN, |burst| u32::from(burst.get()));
+        let (cut, most) = (self.cut, burst.min(MAX_TRAIN));
+        (0..count.div_ceil(most)).map(move |n| {
+            let skip = n * most;
+            Cut { from: from + skip, count: most.min(count - skip), ..cut }
+        })
+    }
+
+    fn pending(&self, cut: Cut, part: Part, request: SendRequest) -> Pending {
+        let bytes = self.run.bytes_of(cut.from, cut.count);
+        Pending { slot: self.slot, cut, bytes, part, request }
+    }
+}
+
+impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
+    /// Sends what the batch holds, and empties it.
+    pub(super) fn send_batch(&mut self, fib: &Fib) -> io::Result<()> {
+        for at in 0..self.batch.len() {
+            let Some(run) = self.batch.run(at) else { continue };
+            let Some(entry) = fib.entry(run.entry) else { continue };
+            for rule in &entry.rules {
+                let rule = &mut self.slots.rules[rule.0 as usize];
+                rule.datagrams += u64::from(run.count);
+                rule.bytes += u64::from(run.bytes);
+            }
+            for (copy, out) in (0u32..).zip(&entry.copies) {
+                self.slots.outputs[out.slot.0 as usize].wanted += u64::from(run.count);
+                let count = match &out.action {
+                    Action::Send(Send { limit: Some(_), .. }) => self.admitted(out.slot, &run),
+                    _ => run.count,
+                };
+                // A batch has fewer runs than fit.
+                self.copy_out(fib, Cut { run: at as u32, copy, from: 0, count })?;
+            }
+        }
+        self.flush(fib)?;
+        self.batch.clear();
+        self.batch_time = None;
+        self.reassembly.release();
         Ok(())
     }
 
-    /// The UDP socket that a datagram leaves by.
+    /// How many of a run's datagrams, the first ones, the output's limit lets through now; the others
+    /// are dropped.
+    fn admitted(&mut self, slot: OutputSlot, run: &Run) -> u32 {
+        let Some(meter) = self.meters.of(slot) else { return run.count };
+        let now = *self.batch_time.get_or_insert_with(self.now);
+        let refused = (0..run.count).find(|&at| !meter.admit(now, u64::from(run.size_of(at)), 1));
+        let count = refused.unwrap_or(run.count);
+        self.drop_copies(slot, DropReason::RateLimited, run.count - count);
+        count
+    }
+
+    fn drop_copies(&mut self, slot: OutputSlot, reason: DropReason, count: u32) {
+        self.slots.outputs[slot.0 as usize].drops.add(reason, u64::from(count));
+    }
+
+    /// Queues one copy of each datagram of the cut.
+    pub(super) fn copy_out(&mut self, fib: &Fib, cut: Cut) -> io::Result<()> {
+        if cut.count == 0 {
+            return Ok(());
+        }
+        let Some(run) = self.batch.run(cut.run as usize) else { return Ok(()) };
+        let copies = fib.entry(run.entry).map_or(&[][..], |entry| &entry.copies);
+        let Some(out) = copies.get(cut.copy as usize) else { return Ok(()) };
+        let slot = out.slot;
+        let refused = match &out.action {
+            Action::Drop(reason) => *reason,
+            Action::Send(send) => match rewrite(&run.datagram, send) {
+                Err(reason) => reason,
+                Ok(to) => {
+                    let copy = Copy { cut, run, slot, send, to };
+                    match self.send_copy(&copy) {
+                        Ok(outcome) => return outcome,
+                        Err(reason) => reason,
+                    }
+                }
+            },
+        };
+        self.drop_copies(slot, refused, cut.count);
+        Ok(())
+    }
+
+    /// Sends the copy, or says why no datagram of it can be sent.
+    fn send_copy(&mut self, copy: &Copy<'_>) -> Result<io::Result<()>, DropReason> {
+        match copy.send.egress {
+            Egress::Socket { source, port } if copy.run.datagram.protocol == protocol::UDP => {
+                let source = v4(source);
+                let (socket, flow) = self.udp_socket(copy, source, port)?;
+                Ok(self.send_datagrams(copy, socket, flow, udp_options(copy, source)))
+            }
+            _ => {
+                let exit = self.exit(copy)?;
+                Ok(self.send_packets(copy, &exit))
+            }
+        }
+    }
+
+    /// The UDP socket that a copy leaves by.
     fn udp_socket(
         &mut self,
-        datagram: &Datagram,
-        to: &Rewrite,
+        copy: &Copy<'_>,
         source: Option<Ipv4Addr>,
         port: Option<u16>,
     ) -> Result<(RawFd, FlowId), DropReason> {
+        let oif = copy.send.oif.map_or(0, |oif| oif.0);
+        let destination = copy.to.destination;
         let flow = match port {
-            Some(port) => FlowId::Fixed { address: source.unwrap_or(Ipv4Addr::UNSPECIFIED), port },
+            Some(port) => {
+                FlowId::Fixed { address: source.unwrap_or(Ipv4Addr::UNSPECIFIED), port, oif }
+            }
             None => FlowId::Source {
-                source: datagram.source,
-                source_port: datagram.source_port,
-                unicast: (!to.destination.is_multicast()).then_some(to.destination),
+                source: copy.run.datagram.source,
+                source_port: copy.run.datagram.source_port,
+                unicast: (!destination.is_multicast()).then_some(destination),
+                oif,
             },
         };
         match self.egress.of(flow, self.counters.turns) {
@@ -122,40 +178,47 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
 
     fn send_datagrams(
         &mut self,
-        frame: &Frame,
-        datagram: &Datagram,
-        (slot, send): (OutputSlot, &Send),
-        to: &Rewrite,
-        (socket, flow, options): (RawFd, FlowId, SendOptions),
+        copy: &Copy<'_>,
+        socket: RawFd,
+        flow: FlowId,
+        options: SendOptions,
     ) -> io::Result<()> {
-        let address = SocketAddrV4::new(to.destination, to.destination_port);
-        let largest = match (send.mtu_policy, send.mtu) {
+        let to = SocketAddrV4::new(copy.to.destination, copy.to.destination_port);
+        let to = SendTo::Udp { to, options };
+        let part = Part::Datagrams { flow, repeated: false };
+        if copy.may_be_a_train() && !self.one_by_one.contains(&copy.slot) {
+            for cut in copy.trains() {
+                let segment = if cut.count > 1 { copy.run.segment as u16 } else { 0 };
+                let request = SendRequest { socket, to, segment, tag: 0 };
+                self.pieces.clear();
+                self.batch.cut(&copy.run, cut.from, cut.count, &mut self.pieces);
+                self.queue(&Header::EMPTY, copy.pending(cut, part, request))?;
+            }
+            return Ok(());
+        }
+        let largest = match (copy.send.mtu_policy, copy.send.mtu) {
             (MtuPolicy::Drop, Some(mtu)) => mtu.saturating_sub(SOCKET_HEADERS),
             // The kernel makes fragments.
             _ => u32::MAX,
         };
-        for (start, len) in datagram.segments() {
-            if len > largest {
-                self.drop_copies(slot, DropReason::MtuExceeded, 1);
+        for from in copy.cut.from..copy.cut.from + copy.cut.count {
+            if copy.run.size_of(from) > largest {
+                self.drop_copies(copy.slot, DropReason::MtuExceeded, 1);
                 continue;
             }
-            let request = SendRequest {
-                socket,
-                to: SendTo::Udp { to: address, options },
-                buffer: frame.buffer,
-                start: frame.start + start,
-                len,
-                tag: 0,
-            };
-            let part = Part::Datagram { flow, repeated: false };
-            self.queue(&Header::EMPTY, Pending { slot, bytes: len, part, request })?;
+            let request = SendRequest { socket, to, segment: 0, tag: 0 };
+            self.pieces.clear();
+            self.batch.cut(&copy.run, from, 1, &mut self.pieces);
+            let cut = Cut { from, count: 1, ..copy.cut };
+            self.queue(&Header::EMPTY, copy.pending(cut, part, request))?;
         }
         Ok(())
     }
 
-    /// Where a packet with headers of ours leaves.
-    fn exit(&mut self, datagram: &Datagram, send: &Send, to: &Rewrite) -> Result<Exit, DropReason> {
+    /// Where packets with headers of ours leave.
+    fn exit(&mut self, copy: &Copy<'_>) -> Result<Exit, DropReason> {
         let no_socket = |_| DropReason::NoSocket;
+        let (send, to) = (copy.send, &copy.to);
         let oif = send.oif.map(|oif| oif.0);
         if let Egress::Link { link_layer, mac, .. } = send.egress {
             let oif = oif.ok_or(DropReason::NoInterface)?;
@@ -167,65 +230,124 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
                 _ => ethernet::BROADCAST,
             };
             let framing = Framing::of(link_layer, destination, mac);
-            let socket = self.egress.frames().map_err(no_socket)?;
+            let socket = self.egress.frames(oif).map_err(no_socket)?;
             return Ok(Exit { socket, to: SendTo::Link { oif }, framing });
         }
         // The kernel fills in a source that is not set, but not in the checksums over it.
-        if to.source.is_unspecified() && transport::checksum_offset(datagram.protocol).is_some() {
+        let protocol = copy.run.datagram.protocol;
+        if to.source.is_unspecified() && transport::checksum_offset(protocol).is_some() {
             return Err(DropReason::NoAddress);
         }
-        let socket = self.egress.packets().map_err(no_socket)?;
+        let socket = self.egress.packets(oif.unwrap_or(0)).map_err(no_socket)?;
         let to = SendTo::Raw { to: to.destination, oif: oif.unwrap_or(0) };
         Ok(Exit { socket, to, framing: Framing::Raw })
     }
 
-    fn send_packets(
+    fn send_packets(&mut self, copy: &Copy<'_>, exit: &Exit) -> io::Result<()> {
+        let run = &copy.run;
+        // One header for all has to say of each what its own said: the checksum is made afresh, and
+        // identifications count up.
+        let alike = run.has_checksums
+            && (run.numbered || run.datagram.dont_fragment)
+            && usize::from(run.datagram.header_len) <= ipv4::HEADER_LEN;
+        let link = matches!(exit.to, SendTo::Link { .. }) && copy.send.mtu.is_some();
+        if link && alike && copy.may_be_a_train() && !self.one_by_one.contains(&copy.slot) {
+            return self.send_frames(copy, exit);
+        }
+        let mut at = 0;
+        let mut parts = std::mem::take(&mut self.parts);
+        parts.clear();
+        parts.extend(self.batch.parts(run));
+        let wanted = copy.cut.from..copy.cut.from + copy.cut.count;
+        for part in &parts {
+            let datagram = run.datagram_of(part);
+            // No part has more than the run.
+            let count = datagram.count() as u32;
+            if at + count > wanted.start && at < wanted.end {
+                self.send_one_by_one(copy, exit, (part.piece.buffer, &datagram), at, &wanted)?;
+            }
+            at += count;
+        }
+        self.parts = parts;
+        Ok(())
+    }
+
+    /// Sends frames that are cut apart after us.
+    fn send_frames(&mut self, copy: &Copy<'_>, exit: &Exit) -> io::Result<()> {
+        let Some(part) = self.batch.parts(&copy.run).next() else { return Ok(()) };
+        let template = Template::new(
+            self.backend.buffer(part.piece.buffer),
+            &copy.run.datagram_of(part),
+            &copy.to,
+        );
+        for cut in copy.trains() {
+            let bytes = copy.run.bytes_of(cut.from, cut.count);
+            let header = template.as_ref().and_then(|template| match cut.count {
+                1 => template.datagram(cut.from, bytes).map(|one| one.whole(exit.framing)),
+                _ => template.train(cut.from, bytes, copy.run.segment as u16, exit.framing),
+            });
+            let Some(header) = header else {
+                self.drop_copies(copy.slot, DropReason::SendError, cut.count);
+                continue;
+            };
+            self.pieces.clear();
+            self.batch.cut(&copy.run, cut.from, cut.count, &mut self.pieces);
+            let request = SendRequest { socket: exit.socket, to: exit.to, segment: 0, tag: 0 };
+            self.queue(&header, copy.pending(cut, Part::Packets, request))?;
+        }
+        Ok(())
+    }
+
+    /// Sends those datagrams of one part that are wanted, each with headers of its own; its first
+    /// one is at place `first` of the run.
+    fn send_one_by_one(
         &mut self,
-        frame: &Frame,
-        datagram: &Datagram,
-        (slot, send): (OutputSlot, &Send),
-        to: &Rewrite,
-        exit: Exit,
+        copy: &Copy<'_>,
+        exit: &Exit,
+        (buffer, datagram): (u32, &Datagram),
+        first: u32,
+        wanted: &std::ops::Range<u32>,
     ) -> io::Result<()> {
-        let (start, end) = (frame.start as usize, (frame.start + frame.len) as usize);
-        let bytes = self.backend.buffer(frame.buffer).get(start..end).unwrap_or(&[]);
-        let Some(template) = Template::new(bytes, datagram, to) else {
-            self.drop_copies(slot, DropReason::SendError, datagram.count());
+        let (slot, send) = (copy.slot, copy.send);
+        let Some(template) = Template::new(self.backend.buffer(buffer), datagram, &copy.to) else {
+            let places = first..first + datagram.count() as u32;
+            let lost = places.filter(|place| wanted.contains(place)).count();
+            self.drop_copies(slot, DropReason::SendError, lost as u32);
             return Ok(());
         };
         // Of UDP the payload is what follows the header; of others, we keep some of it at hand.
         let is_udp = datagram.protocol == protocol::UDP;
         let kept = if is_udp { 0 } else { template.transport_len() };
         for (number, (start, len)) in (0..).zip(datagram.segments()) {
-            let payload = (frame.start + start + kept, len - kept);
-            let Some(mut outgoing) = template.datagram(number, payload.1) else {
+            if !wanted.contains(&(first + number)) {
+                continue;
+            }
+            let payload = Piece { buffer, start: start + kept, len: len - kept };
+            let Some(mut outgoing) = template.datagram(number, payload.len) else {
                 self.drop_copies(slot, DropReason::MessageSize, 1);
                 continue;
             };
             let too_large = send.mtu.filter(|&mtu| outgoing.size() > mtu);
             if too_large.is_some() || exit.framing == Framing::Raw {
-                let (from, to) = (payload.0 as usize, (payload.0 + payload.1) as usize);
-                let rest = self.backend.buffer(frame.buffer).get(from..to);
-                outgoing.complete(rest.unwrap_or(&[]));
+                let (from, to) = (payload.start as usize, (payload.start + payload.len) as usize);
+                outgoing.complete(self.backend.buffer(buffer).get(from..to).unwrap_or(&[]));
             }
-            let request = SendRequest {
-                socket: exit.socket,
-                to: exit.to,
-                buffer: frame.buffer,
-                start: payload.0,
-                len: payload.1,
-                tag: 0,
-            };
-            let pending = Pending { slot, bytes: len, part: Part::Packet, request };
+            let request = SendRequest { socket: exit.socket, to: exit.to, segment: 0, tag: 0 };
+            let cut = Cut { from: first + number, count: 1, ..copy.cut };
+            let pending = Pending { bytes: len, ..copy.pending(cut, Part::Packets, request) };
             match too_large {
-                None => self.queue(&outgoing.whole(exit.framing), pending)?,
+                None => {
+                    self.pieces.clear();
+                    self.pieces.push(payload);
+                    self.queue(&outgoing.whole(exit.framing), pending)?;
+                }
                 Some(_) if outgoing.dont_fragment() => {
                     self.drop_copies(slot, DropReason::DontFragment, 1);
                 }
                 Some(_) if send.mtu_policy == MtuPolicy::Drop => {
                     self.drop_copies(slot, DropReason::MtuExceeded, 1);
                 }
-                Some(mtu) => self.send_fragments(&outgoing, mtu, exit.framing, pending)?,
+                Some(mtu) => self.send_fragments(&outgoing, mtu, exit.framing, payload, pending)?,
             }
         }
         Ok(())
@@ -237,6 +359,7 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
         outgoing: &Outgoing,
         mtu: u32,
         framing: Framing,
+        payload: Piece,
         whole: Pending,
     ) -> io::Result<()> {
         let number = self.numbers(1);
@@ -246,93 +369,12 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
         };
         let split = self.split.insert(Split { left: pieces.len(), refusal: None });
         for piece in pieces {
-            let start = whole.request.start + piece.start;
-            let request = SendRequest { start, len: piece.len, ..whole.request };
-            let part = Part::Fragment(split);
-            self.queue(&piece.header, Pending { part, request, ..whole })?;
+            let start = payload.start + piece.start;
+            self.pieces.clear();
+            self.pieces.push(Piece { start, len: piece.len, ..payload });
+            self.queue(&piece.header, Pending { part: Part::Fragment(split), ..whole })?;
         }
         Ok(())
-    }
-
-    /// Queues a send, after a flush where too many are queued.
-    fn queue(&mut self, header: &Header, pending: Pending) -> io::Result<()> {
-        if self.pending.len() >= SENDS {
-            self.flush()?;
-        }
-        let tag = u32::try_from(self.pending.len()).unwrap_or(u32::MAX);
-        let request = SendRequest { tag, ..pending.request };
-        if self.backend.send(&request, header) {
-            self.pending.push(Pending { request, ..pending });
-        } else {
-            self.settle(&pending, Err(DropReason::SendError));
-        }
-        Ok(())
-    }
-
-    /// Counts what became of a send; a copy in fragments is counted with the last of them.
-    fn settle(&mut self, pending: &Pending, mut outcome: Result<(), DropReason>) {
-        if let Part::Fragment(split) = pending.part {
-            let Some(copy) = self.split.get_mut(split) else { return };
-            copy.refusal = copy.refusal.or(outcome.err());
-            copy.left -= 1;
-            if copy.left > 0 {
-                return;
-            }
-            outcome = copy.refusal.map_or(Ok(()), Err);
-            self.split.remove(split);
-        }
-        let output = &mut self.slots.outputs[pending.slot.0 as usize];
-        match outcome {
-            Ok(()) => {
-                output.sent += 1;
-                output.bytes += u64::from(pending.bytes);
-            }
-            Err(reason) => output.drops.add(reason, 1),
-        }
-    }
-
-    /// Hands all queued copies to the kernel and counts what became of each.
-    pub(super) fn flush(&mut self) -> io::Result<()> {
-        while !self.pending.is_empty() {
-            self.results.clear();
-            self.backend.flush(&mut self.results)?;
-            let answered = std::mem::take(&mut self.pending);
-            let results = std::mem::take(&mut self.results);
-            for (tag, result) in &results {
-                let Some(pending) = answered.get(*tag as usize) else { continue };
-                self.counters.sends += 1;
-                match result {
-                    Ok(_) => self.settle(pending, Ok(())),
-                    Err(errno) => self.refused(pending, *errno),
-                }
-            }
-            self.results = results;
-            // What `refused` has queued again goes in the next round, in the list that is kept.
-            let mut kept = answered;
-            kept.clear();
-            kept.append(&mut self.pending);
-            self.pending = kept;
-        }
-        self.egress.close_retired();
-        Ok(())
-    }
-
-    /// A send from a UDP socket may be refused by the ICMP answer to an earlier one: it is repeated
-    /// once.
-    fn refused(&mut self, pending: &Pending, errno: i32) {
-        if let Part::Datagram { flow, repeated: false } = pending.part
-            && may_be_of_an_earlier_send(errno)
-        {
-            self.egress.clear_error(&flow);
-            let tag = u32::try_from(self.pending.len()).unwrap_or(u32::MAX);
-            let request = SendRequest { tag, ..pending.request };
-            if self.backend.send(&request, &Header::EMPTY) {
-                let part = Part::Datagram { flow, repeated: true };
-                self.pending.push(Pending { request, part, ..*pending });
-                return;
-            }
-        }
-        self.settle(pending, Err(reason_of(errno)));
     }
 }
 
@@ -343,12 +385,12 @@ fn v4(address: Option<IpAddr>) -> Option<Ipv4Addr> {
     }
 }
 
-fn udp_options(send: &Send, to: &Rewrite, source: Option<Ipv4Addr>) -> SendOptions {
+fn udp_options(copy: &Copy<'_>, source: Option<Ipv4Addr>) -> SendOptions {
     SendOptions {
-        oif: send.oif.map_or(0, |oif| oif.0),
+        oif: copy.send.oif.map_or(0, |oif| oif.0),
         source: source.unwrap_or(Ipv4Addr::UNSPECIFIED),
-        ttl: to.ttl,
-        tos: to.tos & !ECN_MASK,
+        ttl: copy.to.ttl,
+        tos: copy.to.tos & !ECN_MASK,
     }
 }
 

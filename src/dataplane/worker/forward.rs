@@ -1,4 +1,4 @@
-//! A frame's way up to its copies: decode, join fragments, look up.
+//! A frame's way into the batch: decode, join fragments, look up.
 
 use super::{Worker, entry};
 use crate::dataplane::backend::{About, Backend, Frame};
@@ -8,7 +8,7 @@ use crate::dataplane::decode::{
 use crate::dataplane::link::{FromWorker, Ingress};
 use crate::dataplane::reassembly::{Key, PAYLOAD_AT, Verdict, Whole};
 use crate::fib::counters::PortCounters;
-use crate::fib::{Action, Fib, FlowKey, protocol};
+use crate::fib::{Fib, FlowKey, protocol};
 use crate::types::{DropReason, LinkLayer, Time};
 use crate::wire::checksum;
 use std::io;
@@ -16,6 +16,7 @@ use std::net::IpAddr;
 
 impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
     /// One frame's way.
+    #[inline]
     pub(super) fn forward(&mut self, fib: &Fib, frame: &Frame) -> io::Result<()> {
         let Some(port) = entry(&mut self.ports, frame.port) else { return Ok(()) };
         let counters = &mut port.counters;
@@ -26,13 +27,14 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
             counters.drops.add(DropReason::VlanTag, 1);
             return Ok(());
         }
-        match read(&self.backend, frame, port.ingress, counters) {
+        match read(&mut self.backend, frame, port.ingress, counters) {
             Ok(Packet::Whole(mut datagram)) => {
                 counters.whole += 1;
                 if datagram.header_len == 0 {
                     datagram.identification = self.numbers(datagram.count());
                 }
-                self.datagram(fib, frame, &datagram)
+                self.datagram(fib, frame, &datagram);
+                Ok(())
             }
             Ok(Packet::Fragment(fragment)) => self.fragment(fib, frame, vlan, &fragment),
             Err(reason) => {
@@ -51,45 +53,35 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
     }
 
     /// The way of what a frame, or several fragments, held.
-    fn datagram(&mut self, fib: &Fib, frame: &Frame, datagram: &Datagram) -> io::Result<()> {
-        let Some(port) = entry(&mut self.ports, frame.port) else { return Ok(()) };
-        let counters = &mut port.counters;
+    #[inline]
+    fn datagram(&mut self, fib: &Fib, frame: &Frame, datagram: &Datagram) {
+        let Some(port) = entry(&mut self.ports, frame.port) else { return };
+        let (iif, counters) = (port.iif, &mut port.counters);
         let count = datagram.count();
         counters.datagrams += count;
-        let source = IpAddr::V4(datagram.source);
-        if fib.is_own(port.iif, source) {
-            counters.drops.add(DropReason::OwnSource, count);
-            return Ok(());
-        }
-        let key = FlowKey {
-            iif: port.iif,
-            vlan: datagram.vlan,
-            destination: IpAddr::V4(datagram.destination),
-            source,
-            protocol: datagram.protocol,
-            port: datagram.destination_port,
+        let in_buffer = Datagram {
+            header_start: frame.start + datagram.header_start,
+            payload_start: frame.start + datagram.payload_start,
+            ..*datagram
         };
-        let entry = match fib.lookup(&key) {
-            Ok(entry) => entry,
-            Err(reason) => {
-                counters.drops.add(reason, count);
-                return Ok(());
+        let lookup = || {
+            let source = IpAddr::V4(datagram.source);
+            if fib.is_own(iif, source) {
+                return Err(DropReason::OwnSource);
             }
+            fib.find(&FlowKey {
+                iif,
+                vlan: datagram.vlan,
+                destination: IpAddr::V4(datagram.destination),
+                source,
+                protocol: datagram.protocol,
+                port: datagram.destination_port,
+            })
         };
-        counters.matched += count;
-        for rule in &entry.rules {
-            let rule = &mut self.slots.rules[rule.0 as usize];
-            rule.datagrams += count;
-            rule.bytes += u64::from(datagram.payload_len);
+        match self.batch.add(frame.port, frame.buffer, &in_buffer, lookup) {
+            Ok(()) => counters.matched += count,
+            Err(reason) => counters.drops.add(reason, count),
         }
-        for copy in &entry.copies {
-            self.slots.outputs[copy.slot.0 as usize].wanted += count;
-            match copy.action {
-                Action::Send(send) => self.copy_out(frame, datagram, copy.slot, &send)?,
-                Action::Drop(reason) => self.drop_copies(copy.slot, reason, count),
-            }
-        }
-        Ok(())
     }
 
     /// Puts a fragment to the others of its datagram, and forwards that when it is whole.
@@ -103,8 +95,7 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
         let now = (self.now)();
         self.give_up_fragments(now);
         if self.reassembly.waits_for_release() {
-            self.flush()?;
-            self.reassembly.release();
+            self.send_batch(fib)?;
         }
         let key = Key {
             port: frame.port,
@@ -120,7 +111,10 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
                 if let Some(port) = entry(&mut self.ports, frame.port) {
                     port.counters.held += 1;
                 }
-                return whole.map_or(Ok(()), |whole| self.joined(fib, frame, vlan, &whole));
+                if let Some(whole) = whole {
+                    self.joined(fib, frame, vlan, &whole);
+                }
+                return Ok(());
             }
             Verdict::NoRoom => {
                 self.drop_frames(frame, DropReason::FragmentBudget, 1);
@@ -163,7 +157,7 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
     }
 
     /// A datagram has become whole: it goes on as if it had come in one frame.
-    fn joined(&mut self, fib: &Fib, frame: &Frame, vlan: u16, whole: &Whole) -> io::Result<()> {
+    fn joined(&mut self, fib: &Fib, frame: &Frame, vlan: u16, whole: &Whole) {
         let header_len = u32::from(whole.header_len);
         let start = PAYLOAD_AT - header_len;
         let len = header_len + whole.payload_len;
@@ -179,24 +173,18 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
         let meta = FrameMeta { vlan: Some(vlan), ..FrameMeta::plain(LinkLayer::None) };
         let about = About::Packet(meta);
         let whole_frame = Frame { buffer: whole.spare, start, len, about, ..*frame };
-        let Some(port) = entry(&mut self.ports, frame.port) else { return Ok(()) };
+        let Some(port) = entry(&mut self.ports, frame.port) else { return };
         let counters = &mut port.counters;
         let fragments = u64::from(whole.fragments);
         counters.held -= fragments;
-        match read(&self.backend, &whole_frame, port.ingress, counters) {
+        match read(&mut self.backend, &whole_frame, port.ingress, counters) {
             Ok(Packet::Whole(datagram)) => {
                 counters.joined += fragments;
-                self.datagram(fib, &whole_frame, &datagram)
+                self.datagram(fib, &whole_frame, &datagram);
             }
             // A whole datagram is no fragment: the header says so.
-            Ok(Packet::Fragment(_)) => {
-                counters.drops.add(DropReason::FragmentInvalid, fragments);
-                Ok(())
-            }
-            Err(reason) => {
-                counters.drops.add(reason, fragments);
-                Ok(())
-            }
+            Ok(Packet::Fragment(_)) => counters.drops.add(DropReason::FragmentInvalid, fragments),
+            Err(reason) => counters.drops.add(reason, fragments),
         }
     }
 
@@ -219,14 +207,15 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
 }
 
 /// What is in a frame, wherever it came from.
+#[inline]
 fn read<B: Backend>(
-    backend: &B,
+    backend: &mut B,
     frame: &Frame,
     ingress: Ingress,
     counters: &mut PortCounters,
 ) -> Result<Packet, DropReason> {
     match (frame.about, ingress) {
-        (About::Packet(meta), _) => {
+        (About::Packet(mut meta), _) => {
             if meta.gso_type != GSO_NONE {
                 counters.super_frames += 1;
             }
@@ -234,8 +223,21 @@ fn read<B: Backend>(
                 counters.partial_checksums += 1;
             }
             let (start, len) = (frame.start as usize, frame.len as usize);
-            let bytes = backend.buffer(frame.buffer).get(start..start + len);
-            decode::decode(bytes.unwrap_or(&[]), &meta)
+            let bytes = backend.buffer(frame.buffer).get(start..start + len).unwrap_or(&[]);
+            let Some(inner) = decode::inner_checksum(bytes, &meta)? else {
+                return decode::decode(bytes, &meta);
+            };
+            if !backend.complete_checksum(
+                frame.buffer,
+                frame.start + inner.start,
+                inner.len,
+                inner.at,
+            ) {
+                return Err(DropReason::ChecksumStart);
+            }
+            meta.flags &= !NEEDS_CSUM;
+            let bytes = backend.buffer(frame.buffer).get(start..start + len).unwrap_or(&[]);
+            decode::decode(bytes, &meta)
         }
         (About::Udp { truncated: true, .. }, _) => Err(DropReason::Truncated),
         (About::Udp { source, ttl, tos, segment, .. }, Ingress::Udp(local)) => {

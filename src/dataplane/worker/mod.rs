@@ -1,17 +1,21 @@
 //! One worker: takes a batch of frames, forwards it by the `Fib`, counts, repeats.
 
+mod batch;
 mod copies;
 mod forward;
+mod sends;
 
-use super::backend::{Backend, PortEvent, PortHandle, SENDS, SendResult};
-use super::egress::EgressSockets;
+use super::backend::{Backend, PIECES, Piece, PortEvent, PortHandle, SENDS, SendResult};
+use super::egress::{EgressSockets, Supplies};
 use super::kernel_counters;
 use super::link::{FromWorker, Ingress, Port, PortId, Report, ToWorker};
+use super::meter::Meters;
 use super::reassembly::Reassembly;
-use crate::fib::Fib;
 use crate::fib::counters::{PortCounters, SlotCounters, WorkerCounters};
+use crate::fib::{Fib, OutputSlot};
 use crate::types::{DropReason, IfIndex, Time};
-use copies::{Pending, Split};
+use batch::{Batch, Part};
+use sends::{Pending, Split};
 use slab::Slab;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -36,12 +40,24 @@ pub struct Worker<B, R> {
     commands: Receiver<ToWorker>,
     report: R,
     fib: Arc<Fib>,
+    meters: Arc<Meters>,
     ports: Vec<Option<PortEntry>>,
     slots: SlotCounters,
     counters: WorkerCounters,
     egress: EgressSockets,
+    batch: Batch,
+    /// The time of this batch, once somebody has asked.
+    batch_time: Option<Time>,
     pending: Vec<Pending>,
     results: Vec<SendResult>,
+    /// Refused sends that may go in another way, with the error numbers.
+    retries: Vec<(Pending, i32)>,
+    /// Outputs whose interface takes no trains, by this table.
+    one_by_one: Vec<OutputSlot>,
+    /// The payload of the send that is made.
+    pieces: Vec<Piece>,
+    /// The parts of the run that is sent one by one.
+    parts: Vec<Part>,
     /// Copies that leave in several fragments, until the kernel has answered for all of them.
     split: Slab<Split>,
     reassembly: Reassembly,
@@ -52,12 +68,12 @@ pub struct Worker<B, R> {
 
 impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
     /// A worker with an empty table, which holds at most so many sockets to send from. It asks
-    /// `now` for the time only when a fragment comes in or waits.
+    /// `now` for the time only when a fragment comes in or waits, and where an output has a limit.
     pub fn new(
         backend: B,
         commands: Receiver<ToWorker>,
         report: R,
-        max_sockets: usize,
+        (max_sockets, supplies): (usize, Supplies),
         now: fn() -> Time,
     ) -> Self {
         Self {
@@ -66,12 +82,19 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
             commands,
             report,
             fib: Arc::default(),
+            meters: Arc::default(),
             ports: Vec::new(),
             slots: SlotCounters::default(),
             counters: WorkerCounters::default(),
-            egress: EgressSockets::new(max_sockets),
+            egress: EgressSockets::new(max_sockets, supplies),
+            batch: Batch::default(),
+            batch_time: None,
             pending: Vec::with_capacity(SENDS),
             results: Vec::with_capacity(SENDS),
+            retries: Vec::with_capacity(SENDS),
+            one_by_one: Vec::new(),
+            pieces: Vec::with_capacity(PIECES),
+            parts: Vec::with_capacity(SENDS),
             split: Slab::new(),
             now,
             number: 1,
@@ -98,8 +121,7 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
             for frame in &frames {
                 self.forward(&fib, frame)?;
             }
-            self.flush()?;
-            self.reassembly.release();
+            self.send_batch(&fib)?;
             self.backend.recycle(&frames);
             frames.clear();
             for event in events.drain(..) {
@@ -120,11 +142,13 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
                 Ok(ToWorker::Open(port)) => self.open(port),
                 Ok(ToWorker::Close(id)) => self.close(id, false),
                 Ok(ToWorker::Release(id)) => self.close(id, true),
-                Ok(ToWorker::Publish { fib, reset_rules, reset_outputs }) => {
+                Ok(ToWorker::Publish { fib, meters, reset_rules, reset_outputs }) => {
                     self.slots.grow(fib.rule_slots(), fib.output_slots());
                     self.slots.reset(&reset_rules, &reset_outputs);
                     let generation = fib.generation();
                     self.fib = fib;
+                    self.meters = meters;
+                    self.one_by_one.clear();
                     (self.report)(FromWorker::Programmed(generation));
                 }
                 Ok(ToWorker::Collect(request)) => {

@@ -68,7 +68,10 @@ impl Expected {
     pub(super) fn like(&self, seen: &Frame) -> Frame {
         let expected = self.frame.clone();
         if self.open == Open::Nothing {
-            return expected;
+            // The number of a datagram that is never cut says nothing (RFC 6864 section 4.1), and of
+            // those that leave together the kernel counts it up.
+            let atomic = expected.fragment() & DONT_FRAGMENT != 0;
+            return if atomic { expected.id(seen.identification()) } else { expected };
         }
         let expected =
             expected.id(seen.identification()).fragment_field(seen.fragment() & DONT_FRAGMENT);

@@ -42,7 +42,7 @@ fn what_is_too_large_is_cut_dropped_or_forbidden() {
     for send in [by_link(AS_IT_CAME), by_raw(AS_IT_CAME)] {
         let fits = Send { mtu: Some(size), mtu_policy: MtuPolicy::Drop, ..send };
         assert_eq!(relay_one(fits, ETHERNET, bytes.clone()).1.payload, payload);
-        for meta in [ETHERNET, FrameMeta { flags: NEEDS_CSUM, ..ETHERNET }] {
+        for meta in [ETHERNET, partial(&bytes)] {
             for mtu in [size - 1, 576, 100, 68, 40] {
                 let outcome = relay(Send { mtu: Some(mtu), ..send }, meta, bytes.clone());
                 let udp = joined(&outcome, mtu as usize);

@@ -86,28 +86,35 @@ fn our_own_packets_and_those_that_nobody_wants_are_counted_in_datagrams() {
 }
 
 #[test]
-fn a_super_frame_is_sent_datagram_by_datagram() {
+fn a_super_frame_leaves_as_one_train_to_each_output() {
     let payload: Vec<u8> = (0..25).collect();
+    let outputs = [4, 5, 6].map(|oif| to(oif, Ttl::Keep));
     let turns = vec![
-        start(vec![to(4, Ttl::Keep), to(5, Ttl::Keep)]),
+        start(outputs.to_vec()),
         frames(vec![(0, super_frame(10), packet(9, group(1), 9, &payload))]),
     ];
-    // The second datagram of each output is refused.
+    // The second output refuses.
     let mut n = 0;
     let outcome = run(turns, |request| {
         n += 1;
-        if n % 3 == 2 { Answer::Errno(libc::EAGAIN) } else { sent(request) }
+        assert_eq!(request.segment, 10);
+        if n == 2 { Answer::Errno(libc::EAGAIN) } else { sent(request) }
     });
     let payloads: Vec<_> = outcome.log.sent.iter().map(|s| (s.oif, s.payload.clone())).collect();
-    let (head, tail) = (payload[..10].to_vec(), payload[20..].to_vec());
-    assert_eq!(payloads, [(4, head.clone()), (4, tail.clone()), (5, head), (5, tail)]);
-    for slot in 0..2 {
+    let chunks = || payload.chunks(10).map(<[u8]>::to_vec);
+    let expected = [4, 6].into_iter().flat_map(|oif| chunks().map(move |chunk| (oif, chunk)));
+    assert_eq!(payloads, expected.collect::<Vec<_>>());
+    assert_eq!(outcome.log.trains, [3, 3]);
+    for slot in 0..3 {
         let output = outcome.output(slot);
-        assert_eq!((output.wanted, output.sent, output.bytes), (3, 2, 15));
-        assert_eq!(output.drops.get(DropReason::SendBufferFull), 1);
+        let (sent, dropped) = if slot == 1 { (0, 3) } else { (3, 0) };
+        assert_eq!((output.wanted, output.sent), (3, sent));
+        assert_eq!(output.bytes, if slot == 1 { 0 } else { 25 });
+        assert_eq!(output.drops.get(DropReason::SendBufferFull), dropped);
     }
     let rule = outcome.report.slots.rules[0];
     assert_eq!((rule.datagrams, rule.bytes), (3, 25));
+    assert_eq!(outcome.report.worker.sends, 3);
 }
 
 #[test]
@@ -117,7 +124,9 @@ fn more_copies_than_fit_are_flushed_in_the_middle() {
         (0, super_frame(2), packet(9, group(1), 9, &payload))
     };
     let batch = (0..25).map(frame).collect();
-    let outcome = run(vec![start(vec![to(4, Ttl::Keep)]), frames(batch)], sent);
+    // An MTU that no two of them fit together.
+    let small = Action::Send(Send { mtu: Some(29), ..sent_on(4, Ttl::Keep) });
+    let outcome = run(vec![start(vec![small]), frames(batch)], sent);
     assert_eq!(outcome.log.flushes, [SENDS, SENDS, 2500 - 2 * SENDS]);
     let numbers = outcome
         .log
@@ -143,6 +152,7 @@ fn a_table_takes_effect_between_batches_and_resets_what_has_a_new_owner() {
         frames: both(),
         // Comes in while the batch is under way.
         commands: vec![ToWorker::Publish {
+            meters: Arc::default(),
             fib: Arc::new(two(2)),
             reset_rules: vec![RuleSlot(0)],
             reset_outputs: vec![OutputSlot(0)],

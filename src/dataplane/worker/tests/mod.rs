@@ -8,10 +8,11 @@ mod fragments;
 mod packets;
 mod refusals;
 mod sums;
+mod trains;
 
 use super::*;
 use crate::dataplane::ancillary::SendOptions;
-use crate::dataplane::backend::{About, Frame, Header, SPARES, SendRequest, SendTo};
+use crate::dataplane::backend::{About, Frame, Header, PIECES, Piece, SPARES, SendRequest, SendTo};
 use crate::dataplane::decode::{
     self, DATA_VALID, Datagram, FrameMeta, GSO_UDP_L4, NEEDS_CSUM, Packet,
 };
@@ -74,6 +75,8 @@ struct Seen {
 #[derive(Default)]
 struct Log {
     sent: Vec<Seen>,
+    /// How many datagrams each send from a UDP socket had.
+    trains: Vec<usize>,
     /// What was sent with headers of ours.
     packets: Vec<(SendTo, Vec<u8>)>,
     flushes: Vec<usize>,
@@ -86,7 +89,7 @@ struct Fake<A> {
     commands: Sender<ToWorker>,
     buffers: Vec<Vec<u8>>,
     spares: Vec<Vec<u8>>,
-    queued: Vec<(SendRequest, Header, Answer)>,
+    queued: Vec<(SendRequest, Header, Vec<Piece>, Answer)>,
     answer: A,
     ports: u32,
     log: Rc<RefCell<Log>>,
@@ -150,7 +153,8 @@ impl<A: FnMut(&SendRequest) -> Answer> Backend for Fake<A> {
     }
 
     fn spare(&mut self, spare: u32) -> &mut [u8] {
-        assert!(!self.queued.iter().any(|(request, ..)| request.buffer == spare), "in use");
+        let pieces = || self.queued.iter().flat_map(|(_, _, pieces, _)| pieces);
+        assert!(!pieces().any(|piece| piece.buffer == spare), "in use");
         &mut self.spares[(spare - FIRST_SPARE) as usize]
     }
 
@@ -161,41 +165,62 @@ impl<A: FnMut(&SendRequest) -> Answer> Backend for Fake<A> {
         true
     }
 
-    fn send(&mut self, request: &SendRequest, header: &Header) -> bool {
-        assert!(self.queued.len() < SENDS, "more than the backend takes");
+    fn complete_checksum(&mut self, buffer: u32, start: u32, len: u32, at: u32) -> bool {
+        let (start, len) = (start as usize, len as usize);
+        let part = self.buffers[buffer as usize].get_mut(start..start + len);
+        part.is_some_and(|part| crate::wire::checksum::complete(part, at as usize))
+    }
+
+    fn has_room(&self, pieces: usize) -> bool {
+        let queued: usize = self.queued.iter().map(|(_, _, pieces, _)| pieces.len()).sum();
+        self.queued.len() < SENDS && queued + pieces <= PIECES
+    }
+
+    fn send(&mut self, request: &SendRequest, header: &Header, pieces: &[Piece]) -> bool {
+        assert!(self.has_room(pieces.len()), "more than the backend takes");
         let answer = (self.answer)(request);
         if matches!(answer, Answer::Unqueued) {
             return false;
         }
-        self.queued.push((*request, *header, answer));
+        self.queued.push((*request, *header, pieces.to_vec(), answer));
         true
     }
 
     fn flush(&mut self, results: &mut Vec<SendResult>) -> io::Result<()> {
         let mut log = self.log.borrow_mut();
         log.flushes.push(self.queued.len());
-        for (request, header, answer) in &self.queued {
-            let (start, len) = (request.start as usize, request.len as usize);
+        for (request, header, pieces, answer) in &self.queued {
+            let mut payload = Vec::new();
+            for piece in pieces {
+                let (start, len) = (piece.start as usize, piece.len as usize);
+                payload.extend_from_slice(&self.buffer(piece.buffer)[start..start + len]);
+            }
             let result = match answer {
                 Answer::Errno(errno) => Err(*errno),
-                _ => Ok(request.len),
+                _ => Ok(u32::try_from(payload.len()).expect("short")),
             };
             if result.is_ok() {
-                let payload = &self.buffer(request.buffer)[start..start + len];
                 match request.to {
                     SendTo::Udp { to, options } => {
                         assert!(header.bytes().is_empty());
                         let SendOptions { oif, source, ttl, tos } = options;
-                        log.sent.push(Seen {
+                        let whole = [&payload[..]];
+                        let segments: Vec<&[u8]> = match usize::from(request.segment) {
+                            0 => whole.to_vec(),
+                            segment => payload.chunks(segment).collect(),
+                        };
+                        assert!(segments.len() <= 64, "the kernel takes no more");
+                        log.trains.push(segments.len());
+                        log.sent.extend(segments.iter().map(|payload| Seen {
                             to,
                             oif,
                             source,
                             ttl,
                             tos,
                             payload: payload.to_vec(),
-                        });
+                        }));
                     }
-                    to => log.packets.push((to, [header.bytes(), payload].concat())),
+                    to => log.packets.push((to, [header.bytes(), &payload].concat())),
                 }
             }
             results.push((request.tag, result));
@@ -248,7 +273,9 @@ fn run(turns: Vec<Turn>, answer: impl FnMut(&SendRequest) -> Answer) -> Outcome 
         log: Rc::clone(&log),
     };
     let mut messages = Vec::new();
-    Worker::new(backend, inbox, |message| messages.push(message), 1024, now).run().expect("runs");
+    let sockets = (1024, Supplies::default());
+    let worker = Worker::new(backend, inbox, |message| messages.push(message), sockets, now);
+    worker.run().expect("runs");
     let Some(FromWorker::Report(report)) = messages.pop() else { panic!("no report") };
     assert_eq!(report.request, 77);
     assert_eq!((report.worker.buffers_exhausted, report.worker.stale_completions), (5, 6));
@@ -298,6 +325,8 @@ fn sent_on(oif: u32, ttl: Ttl) -> Send {
         broadcast: false,
         mtu: None,
         mtu_policy: MtuPolicy::Fragment,
+        limit: None,
+        burst: None,
     }
 }
 
@@ -352,7 +381,12 @@ fn table(generation: u64, rules: &[(u32, Ipv4Addr, Vec<Action>)]) -> Fib {
 }
 
 fn publish(fib: Fib) -> ToWorker {
-    ToWorker::Publish { fib: Arc::new(fib), reset_rules: Vec::new(), reset_outputs: Vec::new() }
+    ToWorker::Publish {
+        meters: Meters::default().follow(&fib),
+        fib: Arc::new(fib),
+        reset_rules: Vec::new(),
+        reset_outputs: Vec::new(),
+    }
 }
 
 /// The first turn: port 0 on interface 1 and a table.
@@ -372,11 +406,24 @@ fn packet(source: u8, group: Ipv4Addr, ttl: u8, payload: &[u8]) -> Vec<u8> {
 
 const PLAIN: About = About::Packet(FrameMeta::plain(LinkLayer::Ethernet));
 
+/// What the kernel says of an IPv4 frame whose checksum it left to the device.
+fn partial(bytes: &[u8]) -> FrameMeta {
+    let start = 14 + u16::from(bytes[14] & 0x0f) * 4;
+    FrameMeta {
+        flags: NEEDS_CSUM,
+        checksum_start: start,
+        checksum_offset: if bytes[23] == 6 { 16 } else { 6 },
+        ..FrameMeta::plain(LinkLayer::Ethernet)
+    }
+}
+
 fn super_frame(segment: u16) -> About {
     About::Packet(FrameMeta {
         gso_type: GSO_UDP_L4,
         gso_size: segment,
         flags: NEEDS_CSUM,
+        checksum_start: 34,
+        checksum_offset: 6,
         ..FrameMeta::plain(LinkLayer::Ethernet)
     })
 }
