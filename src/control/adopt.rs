@@ -78,6 +78,11 @@ impl Router {
     pub fn take_changed_rules(&mut self) -> Vec<(crate::types::RuleId, Option<KeptRule>)> {
         self.rules.take_changed()
     }
+
+    /// All rules with their slots.
+    pub fn kept_rules(&self) -> Vec<KeptRule> {
+        self.rules.iter().map(Entry::kept).collect()
+    }
 }
 
 impl super::ports::Ports {

@@ -20,6 +20,13 @@ pub(super) struct Entry {
     pub(super) serial: u64,
 }
 
+impl Entry {
+    pub(super) fn kept(&self) -> KeptRule {
+        let Self { rule, slot, outputs, serial } = self.clone();
+        KeptRule { rule, slot, outputs, serial }
+    }
+}
+
 /// Numbers that are given out, taken back and given out again.
 #[derive(Clone, Debug, Default)]
 struct Slots {
@@ -215,10 +222,7 @@ impl Rules {
     /// The rules that came, went or changed since the last call; none = gone.
     pub(super) fn take_changed(&mut self) -> Vec<(RuleId, Option<KeptRule>)> {
         let changed = std::mem::take(&mut self.changed).into_iter();
-        let kept = |id: &RuleId| {
-            let Entry { rule, slot, outputs, serial } = self.entries.get(id)?.clone();
-            Some(KeptRule { rule, slot, outputs, serial })
-        };
+        let kept = |id: &RuleId| self.entries.get(id).map(Entry::kept);
         changed.map(|id| (id.clone(), kept(&id))).collect()
     }
 

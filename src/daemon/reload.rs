@@ -68,6 +68,9 @@ impl Daemon {
             let mistakes = vec![refusal.to_string()];
             return vec![Notice::ConfigurationRefused { file, mistakes }];
         }
+        // Whoever loads the file now means it as it is.
+        self.hold = None;
+        self.sockets.forget_old();
         notices.push(Notice::ConfigurationLoaded { file, rules });
         if !sections.is_empty() {
             notices.push(Notice::RestartNeeded { sections });

@@ -7,8 +7,8 @@ mod ports;
 mod supervision;
 
 use super::link::{FromWorker, PortId, Settings, ToWorker};
-use super::pool::Crew;
 use super::meter::Meters;
+use super::pool::Crew;
 use super::process::message::{FromPlane, Inventory, PortSpec, ToPlane, WorkerState};
 use crate::fib::Fib;
 use crate::types::Time;
@@ -243,7 +243,3 @@ impl<C: Crew> Engine<C> {
         }
     }
 }
-
-#[cfg(test)]
-#[path = "engine_tests.rs"]
-mod tests;

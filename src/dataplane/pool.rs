@@ -86,7 +86,8 @@ impl Pool {
 
 impl Crew for Pool {
     fn start(&mut self, worker: u32, plan: WorkerPlan) -> io::Result<()> {
-        let fresh = spawn(worker, &self.settings, plan, self.supplies.share()?, self.reports.clone())?;
+        let fresh =
+            spawn(worker, &self.settings, plan, self.supplies.share()?, self.reports.clone())?;
         self.workers.insert(worker, fresh);
         Ok(())
     }
@@ -120,7 +121,8 @@ fn spawn(
     let theirs: OwnedFd = nix::unistd::dup(&wake)?;
     let thread = thread::Builder::new().name(format!("mcr-worker-{worker}")).spawn(move || {
         let report = |message| reports.say(worker, message);
-        let ended = catch_unwind(AssertUnwindSafe(|| work(settings, supplies, theirs, inbox, report)));
+        let ended =
+            catch_unwind(AssertUnwindSafe(|| work(settings, supplies, theirs, inbox, report)));
         match ended {
             Ok(Ok(())) => {}
             Ok(Err(error)) => report(FromWorker::Died(error.to_string())),
@@ -160,8 +162,7 @@ fn work(
     let (tier, reason) = (Tier::Syscalls, Some(reason));
     report(FromWorker::Ready { tier, reason, notes: Vec::new() });
     let backend = SyscallBackend::new(wake, buffers);
-    Worker::new(backend, inbox, report, (settings.egress_sockets, supplies), clock::now)
-        .run()
+    Worker::new(backend, inbox, report, (settings.egress_sockets, supplies), clock::now).run()
 }
 
 fn text_of(panic: &(dyn Any + Send)) -> &str {

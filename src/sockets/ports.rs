@@ -90,11 +90,7 @@ impl InputSocket {
     ///
     /// # Errors
     /// Where the interface's all-multicast setting cannot be made sure of.
-    pub fn adopt_packet(
-        socket: OwnedFd,
-        iif: IfIndex,
-        link_layer: LinkLayer,
-    ) -> io::Result<Self> {
+    pub fn adopt_packet(socket: OwnedFd, iif: IfIndex, link_layer: LinkLayer) -> io::Result<Self> {
         // Whether it asks for all groups is not known, and asking twice would be one too many: another
         // socket asks meanwhile.
         let bridge = packet::socket()?;

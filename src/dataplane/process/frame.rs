@@ -200,7 +200,3 @@ impl<T: DeserializeOwned> Inbox<T> {
         Ok(Some((message, descriptor)))
     }
 }
-
-#[cfg(test)]
-#[path = "frame_tests.rs"]
-mod tests;

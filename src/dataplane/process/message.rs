@@ -207,7 +207,9 @@ impl FromPlane {
     /// What a worker said, as control hears it; none where it is for the engine.
     pub fn of_worker(worker: u32, message: FromWorker) -> Option<Self> {
         Some(match message {
-            FromWorker::Ready { tier, reason, notes } => Self::Ready { worker, tier, reason, notes },
+            FromWorker::Ready { tier, reason, notes } => {
+                Self::Ready { worker, tier, reason, notes }
+            }
             FromWorker::Programmed(generation) => Self::Programmed { worker, generation },
             FromWorker::Closed { port, counters, failure } => {
                 Self::Closed { port, counters, failure }

@@ -168,7 +168,8 @@ impl Plane {
         let due = [engine, begin, strangers].into_iter().flatten().min();
         let timeout = due.map_or(PollTimeout::NONE, |at| {
             let wait = at.since(now).as_millis().saturating_add(1);
-            PollTimeout::try_from(i32::try_from(wait).unwrap_or(i32::MAX)).unwrap_or(PollTimeout::MAX)
+            PollTimeout::try_from(i32::try_from(wait).unwrap_or(i32::MAX))
+                .unwrap_or(PollTimeout::MAX)
         });
         match poll(&mut polled, timeout) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
@@ -285,8 +286,3 @@ impl Plane {
         }
     }
 }
-
-
-#[cfg(test)]
-#[path = "process_tests.rs"]
-mod tests;

@@ -31,9 +31,10 @@ pub(super) fn enter() -> Vec<String> {
     // Only who has CAP_SETPCAP may; without it the set is of no use under no_new_privs.
     let _ = bounding::clear();
     attempt("capabilities", CapState::empty().set_current().map_err(text));
-    attempt("system call filter", filter().and_then(|program| {
-        apply_filter(&program).map_err(|error| error.to_string())
-    }));
+    attempt(
+        "system call filter",
+        filter().and_then(|program| apply_filter(&program).map_err(|error| error.to_string())),
+    );
     trouble
 }
 
@@ -148,12 +149,8 @@ fn filter() -> Result<BpfProgram, String> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
         ALLOWED.iter().chain(OLD).map(|number| (*number, Vec::new())).collect();
     // New sockets are UDP ones: a worker's senders.
-    let inet = SeccompCondition::new(
-        0,
-        SeccompCmpArgLen::Dword,
-        SeccompCmpOp::Eq,
-        libc::AF_INET as u64,
-    );
+    let inet =
+        SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, libc::AF_INET as u64);
     let inet = SeccompRule::new(vec![inet.map_err(text)?]).map_err(text)?;
     rules.insert(libc::SYS_socket, vec![inet]);
     let arch = ARCH.try_into().map_err(text)?;
