@@ -71,6 +71,8 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_ppoll,
     libc::SYS_eventfd2,
     // Sockets.
+    // A pair, to try what io_uring can do.
+    libc::SYS_socketpair,
     libc::SYS_bind,
     libc::SYS_connect,
     libc::SYS_accept,
