@@ -124,6 +124,7 @@ pub(super) fn stats(stats: &StatsJson) -> String {
 pub(super) fn workers(workers: &[WorkerStatus]) -> String {
     let mut table = Columns::new(&[
         Column::number("WORKER"),
+        Column::text("CORE", 5),
         Column::text("STATE", 8),
         Column::text("I/O", 22),
         Column::number("GENERATION"),
@@ -136,6 +137,7 @@ pub(super) fn workers(workers: &[WorkerStatus]) -> String {
     for worker in workers {
         table.row([
             worker.worker.to_string(),
+            worker.cpu.map_or_else(|| "any".to_owned(), |cpu| cpu.to_string()),
             if worker.running { "running" } else { "stopped" }.to_owned(),
             shown(&worker.tier),
             worker.generation.to_string(),
@@ -147,6 +149,9 @@ pub(super) fn workers(workers: &[WorkerStatus]) -> String {
         ]);
         if let Some(reason) = &worker.tier_reason {
             table.note(format!("not the fastest I/O: {}", shown(reason)));
+        }
+        for note in &worker.notes {
+            table.note(shown(note));
         }
         let rare = [
             (worker.egress_evictions, "sockets closed to make room for others"),
@@ -167,6 +172,7 @@ pub(super) fn interfaces(interfaces: &[InterfaceStatus]) -> String {
         Column::text("STATE", 10),
         Column::text("KIND", 10),
         Column::number("MTU"),
+        Column::number("SHARDS"),
         Column::text("ADDRESSES", 20),
         Column::text("INPUT OF", 20),
         Column::text("OUTPUT OF", 20),
@@ -186,6 +192,7 @@ pub(super) fn interfaces(interfaces: &[InterfaceStatus]) -> String {
             state.to_owned(),
             or_dash(shown(&link.kind)),
             link.mtu.to_string(),
+            if interface.shards > 0 { interface.shards.to_string() } else { "-".to_owned() },
             lines(&interface.addresses),
             names_of(&interface.input_of),
             names_of(&interface.output_of),
@@ -276,6 +283,7 @@ pub(super) fn port_place(port: &PortStatus) -> String {
     };
     match &port.local {
         Some(local) => format!("{} {kind} {}", shown(&port.interface), shown(local)),
+        None if port.shard > 0 => format!("{} {kind} {}", shown(&port.interface), port.shard),
         None => format!("{} {kind}", shown(&port.interface)),
     }
 }

@@ -163,14 +163,17 @@ fn workers_say_why_they_are_slow() {
     busy.tier = "io_uring-multishot".into();
     busy.tier_reason = None;
     busy.running = false;
+    busy.cpu = Some(3);
+    busy.notes = vec!["not bound to core 3: it is offline".into()];
     busy.buffers_exhausted = 3;
     assert_eq!(
         workers(&[fake_core::worker(), busy]),
         "\
-WORKER  STATE    I/O                 GENERATION  PORTS  FRAMES  SENDS  SOCKETS  RESTARTS
-     0  running  syscalls                     7      1    1015    980        1         0
+WORKER  CORE  STATE    I/O                 GENERATION  PORTS  FRAMES  SENDS  SOCKETS  RESTARTS
+     0  any   running  syscalls                     7      1    1015    980        1         0
     not the fastest I/O: kernel.io_uring_disabled is 2
-     1  stopped  io_uring-multishot           7      1    1015    980        1         0
+     1  3     stopped  io_uring-multishot           7      1    1015    980        1         0
+    not bound to core 3: it is offline
     3 times all receive buffers were in use
 "
     );
@@ -186,9 +189,9 @@ fn interfaces_show_state_and_use() {
     assert_eq!(
         interfaces(&[fake_core::interface(), bare]),
         "\
-INDEX  NAME    STATE       KIND   MTU  ADDRESSES    INPUT OF     OUTPUT OF
-    2  eth0    no carrier  veth  1500  10.0.0.7/24  runtime/cam  -
-    2  eth0    down        -     1500  -            runtime/cam  -
+INDEX  NAME    STATE       KIND   MTU  SHARDS  ADDRESSES    INPUT OF     OUTPUT OF
+    2  eth0    no carrier  veth  1500       1  10.0.0.7/24  runtime/cam  -
+    2  eth0    down        -     1500       1  -            runtime/cam  -
        enp3s0
 "
     );

@@ -38,12 +38,12 @@ pub struct KeptPort {
 const MAX_SLOT: u32 = 1 << 26;
 
 impl Router {
-    /// Takes over rules, ports and the generation of the table that is in force; for a core that has
+    /// Takes over rules, ports, the generation of the table that is in force and the number of workers; for a core that has
     /// seen nothing yet. Until the network is known it asks for nothing. What contradicts itself is
     /// left out: the numbers of the ports that are not taken come back, to be closed.
     pub fn adopt(
         &mut self,
-        generation: u64,
+        (generation, workers): (u64, usize),
         rules: Vec<KeptRule>,
         ports: Vec<KeptPort>,
     ) -> Vec<u32> {
@@ -64,10 +64,14 @@ impl Router {
             }
         }
         self.rules.close_gaps();
+        if workers != self.workers.len() {
+            self.resize_from(workers);
+        }
         let mut refused = Vec::new();
         for port in ports {
+            let bound = self.layout.core_of(port.worker).is_some();
             let known = (port.worker as usize) < self.workers.len();
-            if !known || !self.ports.adopt(port) {
+            if !known || !self.ports.adopt(port, bound) {
                 refused.push(port.id);
             }
         }
@@ -87,14 +91,16 @@ impl Router {
 
 impl super::ports::Ports {
     /// Takes over an open port; false where there is one already.
-    fn adopt(&mut self, KeptPort { id, worker, key }: KeptPort) -> bool {
+    fn adopt(&mut self, KeptPort { id, worker, key }: KeptPort, bound: bool) -> bool {
         self.next = self.next.max(id.saturating_add(1));
-        if self.get(&key).is_some() || self.by_id(id).is_some() {
+        if self.by_key.contains_key(&key) || self.by_id(id).is_some() {
             return false;
         }
         // Whatever it lets through now, it is told what it shall.
         let filter = None::<InputFilter>;
-        self.take_over(Port::open(id, worker, key, filter, PortState::Open));
+        let mut port = Port::open(id, worker, key, filter, PortState::Open);
+        port.bound = bound;
+        self.take_over(port);
         true
     }
 }

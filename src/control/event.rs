@@ -211,9 +211,12 @@ pub enum Event {
         tier: String,
         /// Why not better.
         reason: Option<String>,
-        /// What was asked for beside and could not be had.
+        /// What else was asked for and could not be had.
+        #[serde(default)]
         notes: Vec<String>,
     },
+    /// Let there be so many workers that are bound to no core, 1 to 64.
+    Workers(u32),
     /// A worker works by a table.
     Programmed {
         /// Which.

@@ -2,7 +2,7 @@
 //!
 //! [`router::Router`] takes [`event::Event`]s and yields [`router::Output`]s. `resolve` turns names
 //! into interfaces, `egress` says how copies leave them, `loops` cuts circles, `rules` and `ports`
-//! keep what was asked for and what is open, `status` and `mroute` show all of it as [`view`]s,
+//! keep what was asked for and what is open, `layout` and `spread` say which worker reads what, `status` and `mroute` show all of it as [`view`]s,
 //! `said` tells what has changed as [`notice`]s, `dry_run` what would change, and [`ledger`] whether
 //! the counters add up.
 
@@ -11,6 +11,7 @@ mod dry_run;
 mod egress;
 pub mod event;
 mod interfaces;
+pub mod layout;
 pub mod ledger;
 mod loops;
 mod mroute;
@@ -20,6 +21,7 @@ mod resolve;
 pub mod router;
 mod rules;
 mod said;
+mod spread;
 mod status;
 pub mod view;
 

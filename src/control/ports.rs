@@ -1,6 +1,7 @@
 //! The input sockets: which are wanted, which are open, what they counted.
 
 use super::resolve::PortKey;
+use super::spread::{Crew, Load};
 use crate::fib::counters::PortCounters;
 use crate::types::{IfIndex, InputFilter, Time};
 use std::collections::BTreeMap;
@@ -27,6 +28,10 @@ pub(super) enum PortState {
 pub(super) struct Port {
     pub(super) id: u32,
     pub(super) worker: u32,
+    /// It belongs to the worker of a core and stays there.
+    pub(super) bound: bool,
+    /// Its worker has changed since it was opened: that the first one lets go of it is no failure.
+    pub(super) moved: bool,
     pub(super) key: PortKey,
     /// What it lets in; none = nobody knows.
     pub(super) filter: Option<InputFilter>,
@@ -50,7 +55,8 @@ impl Port {
     ) -> Self {
         let numbered = state == PortState::Open;
         let counters = PortCounters::default();
-        Self { id, worker, key, filter, state, numbered, failures: 0, counters }
+        let (bound, moved, failures) = (false, false, 0);
+        Self { id, worker, bound, moved, key, filter, state, numbered, failures, counters }
     }
 
     /// Frames that the kernel queued or dropped, and those it dropped. For UDP it counts its drops
@@ -58,7 +64,7 @@ impl Port {
     pub(super) fn kernel_counters(&self) -> (u64, u64) {
         let (received, dropped) = (self.counters.kernel_received, self.counters.kernel_dropped);
         match self.key {
-            PortKey::Packet(_) => (received, dropped),
+            PortKey::Packet(..) => (received, dropped),
             PortKey::Udp(..) => (received + self.counters.frames, dropped),
         }
     }
@@ -67,6 +73,7 @@ impl Port {
     fn end(&mut self) -> Self {
         let ended = self.clone();
         self.state = PortState::Waiting;
+        self.moved = false;
         self.counters = PortCounters::default();
         ended
     }
@@ -86,12 +93,22 @@ pub(super) enum PortStep {
     Open(u32),
     Close(u32),
     Filter(u32),
+    Move(u32),
+}
+
+/// A port that shall be there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// What it lets in.
+    pub(super) filter: InputFilter,
+    /// The worker that it is bound to; none = any that is bound to no core.
+    pub(super) worker: Option<u32>,
 }
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ports {
-    by_key: BTreeMap<PortKey, Port>,
+    pub(super) by_key: BTreeMap<PortKey, Port>,
     /// Closed by us; their last counters are still to come.
     closing: BTreeMap<u32, Port>,
     /// Sums over ports that are closed.
@@ -100,12 +117,11 @@ pub(super) struct Ports {
 }
 
 impl Ports {
-    /// Makes the set of ports equal to `wanted`, a filter for each packet port. `running`
-    /// says of each worker whether it runs.
+    /// Makes the set of ports equal to `wanted`, each read by a worker of `crew`.
     pub(super) fn want(
         &mut self,
-        wanted: &BTreeMap<PortKey, InputFilter>,
-        running: &[bool],
+        wanted: &BTreeMap<PortKey, Wanted>,
+        crew: &Crew,
         now: Time,
     ) -> Vec<PortStep> {
         let mut steps = Vec::new();
@@ -114,15 +130,17 @@ impl Ports {
         for key in surplus {
             steps.extend(self.drop_port(&key));
         }
-        for (key, filter) in wanted {
+        let mut load = None;
+        for (key, want) in wanted {
             if !self.by_key.contains_key(key) {
-                let port = self.new_port(*key, running);
-                self.next += 1;
-                self.by_key.insert(*key, port);
+                let load = load.get_or_insert_with(|| Load::of(self.by_key.values()));
+                let worker = want.worker.unwrap_or_else(|| load.least(*key, crew));
+                load.add(*key, worker);
+                self.add_port(*key, worker, want.worker.is_some());
             }
             let Some(port) = self.by_key.get_mut(key) else { continue };
-            let changed = port.filter.as_ref() != Some(filter);
-            port.filter = Some(filter.clone());
+            let changed = port.filter.as_ref() != Some(&want.filter);
+            port.filter = Some(want.filter.clone());
             let due = match &port.state {
                 PortState::Open => {
                     if changed {
@@ -133,7 +151,7 @@ impl Ports {
                 PortState::Failed { retry_at, .. } => *retry_at <= now,
                 PortState::Waiting => true,
             };
-            if due && running.get(port.worker as usize) == Some(&true) {
+            if due && crew.runs(port.worker) {
                 port.state = PortState::Open;
                 if std::mem::replace(&mut port.numbered, true) {
                     // A new number: what is still on its way for the old one must not hit it.
@@ -146,17 +164,30 @@ impl Ports {
         steps
     }
 
-    /// A port for the worker with the fewest; for one that does not run only where none does.
-    fn new_port(&self, key: PortKey, running: &[bool]) -> Port {
-        let load = |worker| self.by_key.values().filter(|port| port.worker == worker).count();
-        let least = (0u32..).zip(running).min_by_key(|(worker, runs)| (!**runs, load(*worker)));
-        let worker = least.map_or(0, |(worker, _)| worker);
-        Port::open(self.next, worker, key, Some(InputFilter::default()), PortState::Waiting)
+    fn add_port(&mut self, key: PortKey, worker: u32, bound: bool) {
+        let (filter, state) = (Some(InputFilter::default()), PortState::Waiting);
+        self.take_over(Port { bound, ..Port::open(self.next, worker, key, filter, state) });
+        self.next += 1;
     }
 
     /// Adds a port as it is.
     pub(super) fn take_over(&mut self, port: Port) {
         self.by_key.insert(port.key, port);
+    }
+
+    /// Into how many shards an interface is divided; none = it has no port.
+    pub(super) fn shards(&self, iif: IfIndex) -> Option<u32> {
+        let all = PortKey::Packet(iif, 0)..=PortKey::Packet(iif, u32::MAX);
+        u32::try_from(self.by_key.range(all).count()).ok().filter(|shards| *shards > 0)
+    }
+
+    /// The wanted ports behind what a rule needs: all shards of an interface, or the one UDP port.
+    pub(super) fn behind(&self, key: &PortKey) -> impl Iterator<Item = &Port> {
+        let last = match *key {
+            PortKey::Packet(iif, _) => PortKey::Packet(iif, u32::MAX),
+            udp @ PortKey::Udp(..) => udp,
+        };
+        self.by_key.range(*key..=last).map(|(_, port)| port)
     }
 
     fn drop_port(&mut self, key: &PortKey) -> Option<PortStep> {
@@ -189,23 +220,31 @@ impl Ports {
         }
     }
 
-    /// A port's worker has let go of it: the counters are final.
+    /// A port's worker has let go of it: the counters are final. True where it is to be opened again at once.
     pub(super) fn closed(
         &mut self,
         id: u32,
         counters: PortCounters,
         failure: Option<String>,
         now: Time,
-    ) {
+    ) -> bool {
         if let Some(mut port) = self.closing.remove(&id) {
             port.counters = counters;
             self.retire(&port);
         } else if let Some(port) = self.by_key.values_mut().find(|port| port.id == id) {
-            let reason = failure.unwrap_or_else(|| "closed unexpectedly".to_owned());
             port.counters = counters;
-            let ended = port.fail(reason, now);
+            let ended = match failure {
+                None if port.moved => port.end(),
+                failure => {
+                    let reason = failure.unwrap_or_else(|| "closed unexpectedly".to_owned());
+                    port.fail(reason, now)
+                }
+            };
+            let again = port.state == PortState::Waiting;
             self.retire(&ended);
+            return again;
         }
+        false
     }
 
     fn retire(&mut self, port: &Port) {
@@ -242,11 +281,6 @@ impl Ports {
     /// A wanted port by its number.
     pub(super) fn by_id(&self, id: u32) -> Option<&Port> {
         self.by_key.values().find(|port| port.id == id).or_else(|| self.closing.get(&id))
-    }
-
-    /// The wanted port of a key.
-    pub(super) fn get(&self, key: &PortKey) -> Option<&Port> {
-        self.by_key.get(key)
     }
 
     /// All wanted ports.

@@ -20,8 +20,9 @@ const MAX_LOCAL_GROUPS: usize = 1024;
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
 )]
 pub enum PortKey {
-    /// AF_PACKET on an interface.
-    Packet(IfIndex),
+    /// AF_PACKET on an interface: the shard of this number, from 0. What a rule needs is said as shard 0
+    /// and means all of them.
+    Packet(IfIndex, u32),
     /// UDP on a unicast address and port of ours.
     Udp(IfIndex, Ipv4Addr, u16),
 }
@@ -30,7 +31,7 @@ impl PortKey {
     /// The interface.
     pub const fn iif(&self) -> IfIndex {
         match self {
-            Self::Packet(iif) | Self::Udp(iif, ..) => *iif,
+            Self::Packet(iif, _) | Self::Udp(iif, ..) => *iif,
         }
     }
 }
@@ -182,7 +183,7 @@ fn bind(
             any_protocol: input.protocol == Protocol::Any,
             all_multicast: multicast && input.join == Join::Never,
         };
-        resolved.ports.entry(PortKey::Packet(link.index)).or_default().merge(&filter);
+        resolved.ports.entry(PortKey::Packet(link.index, 0)).or_default().merge(&filter);
         if multicast && input.join == Join::Always {
             resolved.memberships.extend(memberships(input, v4, link.index));
         }

@@ -4,16 +4,18 @@
 
 use super::event::{Event, Refusal, WorkerReport};
 use super::interfaces::Interfaces;
+use super::layout::Layout;
 use super::loops;
 use super::notice::Notice;
-use super::ports::{PortState, PortStep, Ports};
+use super::ports::{PortState, PortStep, Ports, Wanted};
 use super::resolve::{PortKey, Resolution, resolve};
 use super::rules::Rules;
 use super::said::Said;
+use super::spread::Crew;
 use crate::fib::counters::{SlotCounters, WorkerCounters};
 use crate::fib::{Builder, Conflict, Fib, OutputSlot, RuleSlot};
 use crate::types::{
-    IfIndex, InputFilter, LinkLayer, Membership, NetEvent, Origin, Rule, RuleId, Time,
+    IfIndex, InputFilter, LinkLayer, Membership, NetEvent, Origin, Rule, RuleId, Time, WorkerPlan,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -33,6 +35,8 @@ pub enum Output {
         worker: u32,
         /// What to open.
         key: PortKey,
+        /// Into how many shards its interface is divided; 1 = it is not.
+        shards: u32,
         /// What stands before the IP header there.
         link_layer: LinkLayer,
         /// What the in-kernel filter lets through.
@@ -50,6 +54,16 @@ pub enum Output {
         /// Which.
         port: u32,
     },
+    /// Give an input socket to another worker, with what waits in it and what was counted.
+    MovePort {
+        /// Which.
+        port: u32,
+        /// The worker that shall read it from now on.
+        worker: u32,
+    },
+    /// Let the workers be these. Those that are too many have been asked to give their ports away; they
+    /// report and end when they have. [`Event::WorkerStopped`] says so of each.
+    Workers(Vec<WorkerPlan>),
     /// Work by this table.
     Publish {
         /// The table.
@@ -72,7 +86,7 @@ pub enum Output {
 pub(super) struct Worker {
     pub(super) tier: String,
     pub(super) reason: Option<String>,
-    /// What it was to have beside and could not get.
+    /// What else was asked for and could not be had.
     pub(super) notes: Vec<String>,
     pub(super) running: bool,
     pub(super) generation: u64,
@@ -91,7 +105,13 @@ pub struct Router {
     pub(super) interfaces: Interfaces,
     pub(super) rules: Rules,
     pub(super) ports: Ports,
+    pub(super) layout: Layout,
+    /// Those of the layout, and after them those that are still to end.
     pub(super) workers: Vec<Worker>,
+    /// There are other workers than before: ports are to be spread over them.
+    uneven: bool,
+    /// Who runs the workers does not know yet.
+    resized: bool,
     /// What workers counted before they died.
     pub(super) lost_slots: SlotCounters,
     pub(super) resolutions: BTreeMap<RuleId, Resolution>,
@@ -118,15 +138,18 @@ pub struct Router {
 }
 
 impl Router {
-    /// A core with so many workers, no interfaces and no rules; `pid` is shown to who asks.
-    pub fn new(now: Time, workers: u32, pid: u32) -> Self {
+    /// A core with these workers, no interfaces and no rules; `pid` is shown to who asks.
+    pub fn new(now: Time, layout: Layout, pid: u32) -> Self {
         Self {
             started: now,
             pid,
             interfaces: Interfaces::default(),
             rules: Rules::default(),
             ports: Ports::default(),
-            workers: vec![Worker::default(); workers.max(1) as usize],
+            workers: vec![Worker::default(); layout.plans().len()],
+            layout,
+            uneven: false,
+            resized: false,
             lost_slots: SlotCounters::default(),
             resolutions: BTreeMap::new(),
             conflicts: BTreeSet::new(),
@@ -163,15 +186,18 @@ impl Router {
                 self.ports.failed(port, reason, now);
             }
             Event::PortClosed { port, counters, failure } => {
-                self.ports.closed(port, counters, failure, now);
+                // One that was to be moved is opened again where it belongs.
+                self.due |= self.ports.closed(port, counters, failure, now);
             }
             Event::Memberships { failed } => {
                 self.ask_again_at = (!failed.is_empty()).then(|| now.plus(MEMBERSHIP_RETRY));
                 self.refused = failed.into_iter().collect();
             }
             Event::WorkerReady { worker, tier, reason, notes } => {
-                self.ready(worker, tier, (reason, notes));
+                self.ready(worker, tier, reason, notes);
             }
+            Event::Workers(workers) => self.set_workers(workers),
+            Event::WorkerStopped { worker } => self.worker_stopped(worker),
             Event::Programmed { worker, generation } => {
                 if let Some(worker) = self.workers.get_mut(worker as usize) {
                     worker.generation = generation;
@@ -179,12 +205,6 @@ impl Router {
             }
             Event::WorkerDied { worker, reason } => self.worker_died(worker, reason),
             Event::DataPlaneDied { reason } => self.data_plane_died(&reason),
-            Event::WorkerStopped { worker } => {
-                if let Some(worker) = self.workers.get_mut(worker as usize) {
-                    worker.running = false;
-                    self.lost_slots.merge(&std::mem::take(&mut worker.slots));
-                }
-            }
             Event::Report(report) => self.report(*report),
             // What is due is done by `settle`: the network may change before.
             Event::Timeout => self.due = true,
@@ -272,7 +292,37 @@ impl Router {
         self.dirty = true;
     }
 
-    fn ready(&mut self, number: u32, tier: String, (reason, notes): (Option<String>, Vec<String>)) {
+    /// Another number of workers that are bound to no core.
+    fn set_workers(&mut self, workers: u32) {
+        if !self.layout.set_workers(workers) {
+            return;
+        }
+        let plans = self.layout.plans();
+        if self.workers.len() < plans.len() {
+            self.workers.resize(plans.len(), Worker::default());
+        }
+        self.uneven = true;
+        self.resized = true;
+        self.due = true;
+    }
+
+    /// A worker that was too many has ended, and its last report has come.
+    fn worker_stopped(&mut self, number: u32) {
+        if let Some(worker) = self.workers.get_mut(number as usize) {
+            self.lost_slots.merge(&std::mem::take(&mut worker.slots));
+            *worker = Worker::default();
+        }
+        let wanted = self.layout.free().end as usize;
+        while self.workers.len() > wanted && self.workers.last().is_some_and(|last| !last.running) {
+            self.workers.pop();
+        }
+        self.due = true;
+    }
+
+    fn ready(&mut self, number: u32, tier: String, reason: Option<String>, notes: Vec<String>) {
+        // The first time: what others have is shared with it.
+        self.uneven |=
+            self.workers.get(number as usize).is_some_and(|worker| worker.tier.is_empty());
         if let Some(worker) = self.workers.get_mut(number as usize) {
             worker.tier = tier;
             worker.reason = reason;
@@ -292,6 +342,15 @@ impl Router {
             worker.generation = 0;
             worker.restarts += 1;
         }
+    }
+
+    /// There are so many workers, and there shall be those of the layout.
+    pub(super) fn resize_from(&mut self, workers: usize) {
+        let most = workers.max(self.layout.plans().len());
+        self.workers.resize(most, Worker::default());
+        self.uneven = true;
+        self.resized = true;
+        self.due = true;
     }
 
     fn data_plane_died(&mut self, reason: &str) {
@@ -378,15 +437,54 @@ impl Router {
     }
 
     fn update_ports(&mut self, now: Time) {
-        let mut wanted: BTreeMap<PortKey, InputFilter> = BTreeMap::new();
+        let mut needed: BTreeMap<PortKey, InputFilter> = BTreeMap::new();
         for resolution in self.resolutions.values() {
             for (port, filter) in &resolution.input.ports {
-                wanted.entry(*port).or_default().merge(filter);
+                needed.entry(*port).or_default().merge(filter);
             }
         }
-        let running: Vec<bool> = self.workers.iter().map(|worker| worker.running).collect();
-        let steps = self.ports.want(&wanted, &running, now);
+        let wanted = needed.into_iter().flat_map(|(key, filter)| self.divide(key, filter));
+        let wanted: BTreeMap<PortKey, Wanted> = wanted.collect();
+        let crew = Crew {
+            running: self.workers.iter().map(|worker| worker.running).collect(),
+            expected: self
+                .workers
+                .iter()
+                .map(|worker| worker.running || worker.restarts == 0)
+                .collect(),
+            free: self.layout.free(),
+        };
+        if std::mem::take(&mut self.uneven) {
+            // Away from workers that are to end before those end; to new ones when they run.
+            let steps = self.ports.spread(&crew);
+            self.carry_out(steps);
+        }
+        if std::mem::take(&mut self.resized) {
+            self.outputs.push_back(Output::Workers(self.layout.plans()));
+        }
+        let steps = self.ports.want(&wanted, &crew, now);
         self.carry_out(steps);
+    }
+
+    /// The ports for what rules need: an interface is divided into shards when its first port is wanted, and
+    /// stays so while one is.
+    fn divide(&self, key: PortKey, filter: InputFilter) -> Vec<(PortKey, Wanted)> {
+        let PortKey::Packet(iif, _) = key else {
+            return vec![(key, Wanted { filter, worker: None })];
+        };
+        let bound = self.interfaces.get(iif).and_then(|link| self.layout.bound(&link.name));
+        let fresh = match &bound {
+            Some(workers) => u32::try_from(workers.len()).unwrap_or(1),
+            None => self.layout.shards(),
+        };
+        let shards = self.ports.shards(iif).unwrap_or(fresh);
+        let worker_of = |shard: u32| bound.as_ref()?.get(shard as usize).copied();
+        (0..shards)
+            .map(|shard| {
+                let want = Wanted { filter: filter.clone(), worker: worker_of(shard) };
+                (PortKey::Packet(iif, shard), want)
+            })
+            .collect()
     }
 
     fn carry_out(&mut self, steps: Vec<PortStep>) {
@@ -398,6 +496,10 @@ impl Router {
                     let filter = filter.flatten();
                     Output::SetFilter { port, filter: filter.unwrap_or_default() }
                 }
+                PortStep::Move(port) => match self.ports.by_id(port) {
+                    Some(at) => Output::MovePort { port, worker: at.worker },
+                    None => continue,
+                },
                 PortStep::Open(port) => match self.open_step(port) {
                     Some(open) => open,
                     None => continue,
@@ -413,6 +515,7 @@ impl Router {
             port: id,
             worker: port.worker,
             key: port.key,
+            shards: self.ports.shards(port.key.iif()).unwrap_or(1),
             link_layer: link.link_layer,
             filter: port.filter.clone().unwrap_or_default(),
         })
@@ -426,13 +529,16 @@ impl Router {
     pub(super) fn port_trouble(&self, resolution: &Resolution) -> Option<String> {
         let mut trouble = None;
         for key in resolution.input.ports.keys() {
-            let port = self.ports.get(key)?;
-            let text = match &port.state {
-                PortState::Open if self.runs(port.worker) => return None,
-                PortState::Open | PortState::Waiting => "its worker does not run",
-                PortState::Failed { reason, .. } => reason,
-            };
-            trouble.get_or_insert_with(|| format!("input: {text}"));
+            let mut behind = self.ports.behind(key).peekable();
+            behind.peek()?;
+            for port in behind {
+                let text = match &port.state {
+                    PortState::Open if self.runs(port.worker) => return None,
+                    PortState::Open | PortState::Waiting => "its worker does not run",
+                    PortState::Failed { reason, .. } => reason,
+                };
+                trouble.get_or_insert_with(|| format!("input: {text}"));
+            }
         }
         trouble
     }

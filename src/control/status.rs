@@ -194,10 +194,10 @@ impl Router {
     fn port_statuses(&self) -> Vec<PortStatus> {
         let open = self.ports.iter().filter(|port| port.state == PortState::Open);
         open.map(|port| {
-            let (kind, local) = match port.key {
-                PortKey::Packet(_) => (PortKind::Packet, None),
+            let (kind, shard, local) = match port.key {
+                PortKey::Packet(_, shard) => (PortKind::Packet, shard, None),
                 PortKey::Udp(_, address, port) => {
-                    (PortKind::Udp, Some(format!("{address}:{port}")))
+                    (PortKind::Udp, 0, Some(format!("{address}:{port}")))
                 }
             };
             PortStatus {
@@ -205,6 +205,7 @@ impl Router {
                 kind,
                 index: port.key.iif(),
                 interface: self.name_of(port.key.iif()),
+                shard,
                 local,
                 worker: port.worker,
                 kernel_received: port.kernel_counters().0,
@@ -230,6 +231,8 @@ impl Router {
                 worker: number,
                 tier: worker.tier.clone(),
                 tier_reason: worker.reason.clone(),
+                cpu: self.layout.core_of(number),
+                notes: worker.notes.clone(),
                 running: worker.running,
                 generation: worker.generation,
                 ports: u32::try_from(
@@ -272,6 +275,7 @@ impl Router {
             .map(|link| InterfaceStatus {
                 link: link.clone(),
                 addresses: self.interfaces.addresses(link.index).to_vec(),
+                shards: self.ports.shards(link.index).unwrap_or(0),
                 input_of: input_of.remove(&link.index).unwrap_or_default(),
                 output_of: output_of.remove(&link.index).unwrap_or_default(),
             })

@@ -89,6 +89,9 @@ pub struct PortStatus {
     pub index: IfIndex,
     /// The interface's name.
     pub interface: String,
+    /// Which shard of the interface, from 0.
+    #[serde(default)]
+    pub shard: u32,
     /// The address and UDP port of a `udp` port.
     pub local: Option<String>,
     /// The worker that reads it.
@@ -127,6 +130,9 @@ pub struct InterfaceStatus {
     /// Its addresses.
     #[schemars(with = "Vec<String>")]
     pub addresses: Vec<IpNet>,
+    /// Into how many shards it is divided; 0 = no rule takes packets from it by a `packet` port.
+    #[serde(default)]
+    pub shards: u32,
     /// Rules that take packets from it.
     pub input_of: Vec<String>,
     /// Rules that send packets to it.
@@ -143,6 +149,12 @@ pub struct WorkerStatus {
     pub tier: String,
     /// Why it is not the best tier; none where it is.
     pub tier_reason: Option<String>,
+    /// The core that it is to be bound to; none = any.
+    #[serde(default)]
+    pub cpu: Option<u32>,
+    /// What else was asked for and could not be had, such as the core or the scheduling class.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// False after the worker died and before it runs again.
     pub running: bool,
     /// The forwarding table's generation that it works by.

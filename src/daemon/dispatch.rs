@@ -9,7 +9,9 @@ use crate::dataplane::process::message::{Note, PortSpec, ToPlane};
 use crate::fib::counters::PortCounters;
 use crate::sockets::membership::Memberships;
 use crate::sockets::ports::InputSocket;
+use crate::sockets::shards::Family;
 use crate::types::{IfIndex, InputFilter, LinkLayer, Membership};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddrV4;
@@ -22,6 +24,8 @@ pub(super) struct Sockets {
     pub(super) plane: Option<Plane>,
     /// By port number: the interface, the socket.
     inputs: BTreeMap<u32, (IfIndex, InputSocket)>,
+    /// Of interfaces that are divided: what their next sockets join.
+    families: BTreeMap<IfIndex, Family>,
     memberships: Memberships,
     /// Sockets of memberships that the data plane holds for us, by their names there.
     kept: BTreeSet<u64>,
@@ -43,6 +47,7 @@ impl Sockets {
             plane: Some(plane),
             receive_buffer,
             inputs: BTreeMap::new(),
+            families: BTreeMap::new(),
             failing: BTreeMap::new(),
             memberships: Memberships::new(),
             kept: BTreeSet::new(),
@@ -62,8 +67,10 @@ impl Sockets {
     /// Does one thing; the events are what became of it. `notes` go with a table.
     pub(super) fn dispatch(&mut self, output: Output, notes: &mut Vec<Note>) -> Vec<Event> {
         match output {
-            Output::OpenPort { port, worker, key, link_layer, filter } => {
-                match self.open((port, worker), key, link_layer, &filter) {
+            Output::OpenPort { port, worker, key, shards, link_layer, filter } => {
+                let opened = self.open((port, worker), (key, shards), link_layer, &filter);
+                self.forget_families();
+                match opened {
                     Ok(()) => Vec::new(),
                     Err(error) => {
                         vec![Event::PortFailed { port, reason: error.to_string() }]
@@ -72,6 +79,10 @@ impl Sockets {
             }
             Output::SetFilter { port, filter } => {
                 self.set_filter(port, &filter);
+                Vec::new()
+            }
+            Output::MovePort { port, worker } => {
+                self.send(&ToPlane::Move { port: PortId(port), worker }, None);
                 Vec::new()
             }
             Output::ClosePort { port } => {
@@ -88,22 +99,32 @@ impl Sockets {
             Output::InterfaceGone(index) => {
                 self.memberships.interface_gone(index);
                 self.keep_memberships();
+                self.families.remove(&index);
                 Vec::new()
             }
             // Nothing of the kernel's.
-            Output::Notice(_) => Vec::new(),
+            Output::Notice(_) | Output::Workers(_) => Vec::new(),
         }
     }
 
     fn open(
         &mut self,
         (port, worker): (u32, u32),
-        key: PortKey,
+        (key, shards): (PortKey, u32),
         link_layer: LinkLayer,
         filter: &InputFilter,
     ) -> io::Result<()> {
         let (input, ingress) = match key {
-            PortKey::Packet(iif) => (
+            PortKey::Packet(iif, shard) if shards > 1 => {
+                let family = match self.families.entry(iif) {
+                    Entry::Occupied(family) => family.into_mut(),
+                    Entry::Vacant(place) => {
+                        place.insert(Family::open(iif, link_layer, self.receive_buffer, shards)?)
+                    }
+                };
+                (family.take(shard, filter)?, Ingress::Packet(link_layer))
+            }
+            PortKey::Packet(iif, _) => (
                 InputSocket::packet(iif, link_layer, filter, self.receive_buffer)?,
                 Ingress::Packet(link_layer),
             ),
@@ -200,6 +221,14 @@ impl Sockets {
     /// The data plane has let go of a port: our descriptor goes too.
     pub(super) fn closed(&mut self, port: u32) {
         self.inputs.remove(&port);
+        self.forget_families();
+    }
+
+    /// A family without a socket begins anew.
+    fn forget_families(&mut self) {
+        let inputs = &self.inputs;
+        self.families
+            .retain(|iif, _| inputs.values().any(|(of, input)| of == iif && input.is_shard()));
     }
 
     /// Why we had a port closed that is wanted.
@@ -217,7 +246,7 @@ impl Sockets {
         self.running.remove(&worker);
     }
 
-    /// A worker runs again.
+    /// A worker runs, or runs again.
     pub(super) fn worker_started(&mut self, worker: u32) {
         self.running.insert(worker);
     }
@@ -225,6 +254,7 @@ impl Sockets {
     /// The data plane is gone with all that it had. What it was, to be buried.
     pub(super) fn plane_died(&mut self) -> Option<Plane> {
         self.inputs.clear();
+        self.families.clear();
         self.failing.clear();
         self.running.clear();
         self.kept.clear();

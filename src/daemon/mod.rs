@@ -24,7 +24,7 @@ use crate::dataplane::process::message::ToPlane;
 use crate::netlink::Monitor;
 use crate::sources::file_watch::{Changes, FileWatch};
 use crate::telemetry::{self, Filter, Logging, SetBy};
-use crate::types::{NetEvent, Origin, Rule, Time};
+use crate::types::{NetEvent, Origin, Rule, Time, WorkerPlan};
 use anyhow::Context;
 use dispatch::Sockets;
 use futures::FutureExt;
@@ -43,9 +43,6 @@ const QUESTIONS: usize = 256;
 const EVENTS_A_TURN: usize = 256;
 /// The loop goes round at least so often.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-
-/// How long rules stay that an earlier control had of the file and that the file does not have any more.
-const HOLD: Duration = Duration::from_secs(30);
 
 /// How often the core is asked to settle in one turn: what a first round asks for may fail at once.
 const ROUNDS: usize = 16;
@@ -199,6 +196,7 @@ impl Daemon {
                 done = true;
                 match output {
                     Output::Notice(notice) => notices.push(notice),
+                    Output::Workers(plans) => self.workers(plans),
                     output => {
                         for event in self.sockets.dispatch(output, &mut notes) {
                             self.tell(event);
@@ -215,6 +213,8 @@ impl Daemon {
             }
         }
     }
+
+    /// Starts workers that there are not yet. One that is too many stays, without a port.
 
     /// Logs and spreads what has changed.
     fn announce(&mut self, notices: Vec<Notice>) {
@@ -276,6 +276,12 @@ impl Daemon {
             }
             self.network_known = true;
         }
+    }
+
+    /// Other workers than there were; a data plane that is started later has them from the start.
+    fn workers(&mut self, plans: Vec<WorkerPlan>) {
+        self.planes.settings.workers.clone_from(&plans);
+        self.sockets.send(&ToPlane::Workers(plans), None);
     }
 
     fn next_wake(&self) -> Duration {

@@ -173,11 +173,6 @@ impl Plane {
         }
     }
 
-    /// Its process.
-    pub(super) fn pid(&self) -> i32 {
-        self.pid
-    }
-
     /// Sends a message; where that fails, [`Self::next`] says so.
     pub(super) fn send(&mut self, message: &ToPlane, descriptor: Option<OwnedFd>) {
         if self.broken.is_none()

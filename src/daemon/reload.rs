@@ -9,7 +9,7 @@ use crate::types::Origin;
 use std::path::Path;
 use tracing::{error, warn};
 
-/// The settings that take effect at a start only.
+/// The settings that take effect at a start only, and the number of workers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Settings {
     dataplane: config::Dataplane,
@@ -28,8 +28,10 @@ impl Settings {
 
     /// The names of those that are not the same.
     fn different(&self, other: &Self) -> Vec<String> {
+        let dataplane =
+            config::Dataplane { workers: self.dataplane.workers, ..other.dataplane.clone() };
         let sections = [
-            ("dataplane", self.dataplane != other.dataplane),
+            ("dataplane", self.dataplane != dataplane),
             ("control", self.control != other.control),
             ("log.format", self.log_format != other.log_format),
         ];
@@ -71,6 +73,10 @@ impl Daemon {
         // Whoever loads the file now means it as it is.
         self.hold = None;
         self.sockets.forget_old();
+        let workers = Event::Workers(loaded.dataplane.workers);
+        if let Err(refusal) = self.router.handle(clock::now(), workers) {
+            error!(error = %refusal, "event refused");
+        }
         notices.push(Notice::ConfigurationLoaded { file, rules });
         if !sections.is_empty() {
             notices.push(Notice::RestartNeeded { sections });

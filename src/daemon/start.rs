@@ -6,14 +6,15 @@ use super::planes::Planes;
 use super::questions::Questions;
 use super::service::{Invitation, Service};
 use super::state_file::StateFile;
-use super::{Daemon, HOLD, Options, QUESTIONS, limits, memory, reload};
+use super::{Daemon, Options, QUESTIONS, limits, memory, reload};
 use crate::api;
 use crate::clock;
 use crate::config::{self, Loaded};
 use crate::control::adopt::KeptPort;
 use crate::control::event::{Event, Refusal};
+use crate::control::layout::Layout;
 use crate::control::router::Router;
-use crate::dataplane::link::{IoChoice, Sched, Settings, WorkerPlan};
+use crate::dataplane::link::{IoChoice, Sched, Settings};
 use crate::dataplane::process::message::{Inventory, PortSpec};
 use crate::netlink::Monitor;
 use crate::sources::file_watch::FileWatch;
@@ -53,7 +54,8 @@ impl Daemon {
             let _ = stopped.await;
         };
         // Last of what may fail: nothing of it is left behind.
-        let wanted = worker_settings(&loaded.dataplane);
+        let layout = layout(&loaded.dataplane);
+        let wanted = worker_settings(&loaded.dataplane, &layout);
         let place = place.unwrap_or_else(|| Place::beside(&path));
         let (plane, found, attached) = match Plane::attach(&place, &wanted) {
             Some((plane, found)) => (plane, found, true),
@@ -69,7 +71,7 @@ impl Daemon {
             warn!(error = trouble, "the data plane keeps more rights than it should");
         }
         let workers = u32::try_from(inventory.workers.len()).unwrap_or(1);
-        let mut router = Router::new(now, workers, std::process::id());
+        let mut router = Router::new(now, layout, std::process::id());
         let receive_buffer = loaded.dataplane.receive_buffer_bytes;
         let kept = inventory.kept.clone();
         let mut sockets = Sockets::new(plane, workers, kept, receive_buffer);
@@ -78,7 +80,8 @@ impl Daemon {
             true => adopt(&mut router, &mut sockets, &inventory, ports),
             false => 0,
         };
-        let (set, hold) = with_held(&router, loaded.rules);
+        let hold_time = loaded.dataplane.hold_time;
+        let (set, hold) = with_held(&router, loaded.rules, hold_time);
         router.handle(now, Event::Rules { origin: Origin::File, set })?;
         let state_file = options.state_dir.as_deref().map(|dir| {
             let (mut file, rules) = StateFile::open(dir, now);
@@ -109,7 +112,7 @@ impl Daemon {
             publisher,
             service: Service::new(invitation),
             network_known: false,
-            hold: hold.map(|set| (now.plus(HOLD), set)),
+            hold: hold.map(|set| (now.plus(hold_time), set)),
             attached,
             stop_api,
             api,
@@ -147,7 +150,7 @@ fn adopt(
         ports = kept.len(),
         "attached to the running data plane"
     );
-    for port in router.adopt(inventory.generation, rules, kept) {
+    for port in router.adopt((inventory.generation, inventory.workers.len()), rules, kept) {
         sockets.close(port);
     }
     for (worker, state) in (0u32..).zip(&inventory.workers) {
@@ -167,7 +170,11 @@ fn adopt(
 
 /// The file's rules with those that an earlier control had of the file and that it does not have any
 /// more; and the file's own, for later, where there are such.
-fn with_held(router: &Router, set: Vec<Rule>) -> (Vec<Rule>, Option<Vec<Rule>>) {
+fn with_held(
+    router: &Router,
+    set: Vec<Rule>,
+    hold_time: std::time::Duration,
+) -> (Vec<Rule>, Option<Vec<Rule>>) {
     let ids: BTreeSet<_> = set.iter().map(|rule| rule.id.clone()).collect();
     let names: BTreeSet<_> = set.iter().filter_map(|rule| rule.name.clone()).collect();
     let mut held = router.rules_of(Some(Origin::File));
@@ -180,24 +187,38 @@ fn with_held(router: &Router, set: Vec<Rule>) -> (Vec<Rule>, Option<Vec<Rule>>) 
     }
     info!(
         rules = held.len(),
-        seconds = HOLD.as_secs(),
+        seconds = hold_time.as_secs_f64(),
         "rules that the file does not have stay for a while"
     );
     let both = set.iter().cloned().chain(held).collect();
     (both, Some(set))
 }
 
-fn worker_settings(dataplane: &config::Dataplane) -> Settings {
+fn layout(dataplane: &config::Dataplane) -> Layout {
+    Layout::new(dataplane.workers, dataplane.shards, dataplane.pinning.clone())
+}
+
+fn worker_settings(dataplane: &config::Dataplane, layout: &Layout) -> Settings {
     let io = match dataplane.io {
         config::Io::Auto => IoChoice::Auto,
         config::Io::IoUring => IoChoice::IoUring,
         config::Io::Syscalls => IoChoice::Syscalls,
     };
-    let (workers, buffers) = (dataplane.workers, dataplane.buffers);
-    let egress_sockets = limits::egress_sockets(limits::raise_descriptors(), workers);
-    let workers = vec![WorkerPlan::default(); workers as usize];
-    let (sched, coalesce_usecs, busy_poll_usecs) = (Sched::Normal, 0, 0);
-    Settings { io, egress_sockets, buffers, sched, coalesce_usecs, busy_poll_usecs, workers }
+    let sched = match dataplane.sched {
+        config::Sched::Normal => Sched::Normal,
+        config::Sched::Fifo => Sched::Fifo,
+    };
+    // As many as a reload may make them: a share that is given cannot be taken back.
+    let egress_sockets = limits::egress_sockets(limits::raise_descriptors(), layout.most_workers());
+    Settings {
+        io,
+        egress_sockets,
+        buffers: dataplane.buffers,
+        sched,
+        coalesce_usecs: dataplane.coalesce_usecs,
+        busy_poll_usecs: dataplane.busy_poll_usecs,
+        workers: layout.plans(),
+    }
 }
 
 /// Hands the core the rules of an earlier run; those that the file has by now are left out.

@@ -5,6 +5,7 @@ use super::decode::FrameMeta;
 use super::link::Ingress;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 /// Receive buffers hold the largest frame there is (64 KiB of IP packet and a link header) after
 /// what the kernel writes before it.
@@ -196,6 +197,9 @@ pub trait Backend {
         frames: &mut Vec<Frame>,
         events: &mut Vec<PortEvent>,
     ) -> std::io::Result<bool>;
+
+    /// From now on, `receive` asks for so long again and again before it sleeps. It takes a whole core.
+    fn set_busy_poll(&mut self, how_long: Duration);
 
     /// The bytes of a buffer.
     fn buffer(&self, buffer: u32) -> &[u8];

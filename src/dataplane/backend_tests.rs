@@ -326,6 +326,29 @@ fn cuts_trains<B: Backend>(mut bench: Bench<B>) {
     }
 }
 
+/// Frames and the wake-up are seen while the backend asks without sleeping, and after that too.
+fn polls_busily<B: Backend>(mut bench: Bench<B>) {
+    let (_, local) = open(&mut bench);
+    let sender = UdpSocket::bind("127.0.0.1:0").expect("binds");
+    for (how_long, late) in [(60_000, 0), (1, 20)] {
+        bench.backend.set_busy_poll(Duration::from_millis(how_long));
+        let (sender, wake) =
+            (sender.try_clone().expect("dup"), bench.wake.as_fd().try_clone_to_owned());
+        let other = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(late));
+            sender.send_to(b"here", local).expect("sends");
+            nix::unistd::write(wake.expect("dup"), &1u64.to_ne_bytes()).expect("wakes");
+        });
+        let mut woken = false;
+        while !woken || bench.frames.is_empty() {
+            woken |= bench.turn();
+        }
+        other.join().expect("ends");
+        assert_eq!(bench.bytes(&bench.frames[0].clone()), b"here");
+        bench.recycle();
+    }
+}
+
 /// A checksum that was left to the device is filled in where it is.
 fn completes_checksums<B: Backend>(mut bench: Bench<B>) {
     let spare = bench.backend.first_spare();
@@ -358,4 +381,4 @@ macro_rules! for_both {
     };
 }
 
-for_both!(relays sends_from_spare_buffers_behind_a_header cuts_trains completes_checksums closes reuses_no_handle_too_early wakes refuses drops_while_armed);
+for_both!(relays sends_from_spare_buffers_behind_a_header cuts_trains completes_checksums polls_busily closes reuses_no_handle_too_early wakes refuses drops_while_armed);

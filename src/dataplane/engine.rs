@@ -243,3 +243,7 @@ impl<C: Crew> Engine<C> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "engine_tests.rs"]
+mod tests;

@@ -35,7 +35,7 @@ impl Rate {
         Self {
             departs: AtomicU64::new(0),
             per_second,
-            // So that no sum comes near a wrap; at the slowest rate a burst is a year long.
+            // So that no sum comes near a wrap: what takes longer than 104 days is cut to that.
             tolerance: Self::time(burst, per_second).min(1 << 61),
         }
     }

@@ -4,8 +4,9 @@
 //! io_uring), [`decode`] makes datagrams of them, [`reassembly`] makes whole ones of fragments,
 //! [`crate::fib::Fib::lookup`] says where they go, [`egress`] gives the socket to send from,
 //! [`rewrite`] the headers where the kernel does not make them, and [`worker`] holds it together
-//! and counts.
-//! [`link`] is all that control and workers say to each other; [`pool`] starts the threads.
+//! and counts. [`meter`] says what a limited output may send.
+//! [`link`] is all that control and workers say to each other; [`pool`] starts the threads, [`thread`]
+//! puts them on their cores.
 
 pub mod ancillary;
 pub mod backend;
@@ -21,5 +22,6 @@ pub mod reassembly;
 mod refusal;
 pub mod rewrite;
 pub mod syscalls;
+pub mod thread;
 pub mod uring;
 pub mod worker;

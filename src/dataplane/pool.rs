@@ -1,10 +1,11 @@
-//! The worker threads: started, woken, stopped.
+//! The worker threads: started, woken, started again, stopped.
 
 use super::egress::Supplies;
 use super::link::{FromWorker, IoChoice, Settings, Tier, ToWorker, WorkerPlan};
 use super::syscalls::SyscallBackend;
+use super::thread as worker_thread;
 use super::uring::UringBackend;
-use super::worker::Worker;
+use super::worker::{Means, Worker};
 use crate::clock;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::any::Any;
@@ -15,6 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 /// What workers say, with their numbers, and a descriptor that becomes readable when they do.
 #[derive(Clone, Debug)]
@@ -111,18 +113,19 @@ impl Crew for Pool {
 fn spawn(
     worker: u32,
     settings: &Settings,
-    _plan: WorkerPlan,
+    plan: WorkerPlan,
     supplies: Supplies,
     reports: Reports,
 ) -> io::Result<Handle> {
-    let settings = settings.clone();
     let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
     let (commands, inbox) = channel();
     let theirs: OwnedFd = nix::unistd::dup(&wake)?;
+    let settings = settings.clone();
     let thread = thread::Builder::new().name(format!("mcr-worker-{worker}")).spawn(move || {
         let report = |message| reports.say(worker, message);
-        let ended =
-            catch_unwind(AssertUnwindSafe(|| work(settings, supplies, theirs, inbox, report)));
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            work(&settings, (plan, supplies), theirs, inbox, report)
+        }));
         match ended {
             Ok(Ok(())) => {}
             Ok(Err(error)) => report(FromWorker::Died(error.to_string())),
@@ -133,36 +136,35 @@ fn spawn(
 }
 
 fn work(
-    settings: Settings,
-    supplies: Supplies,
+    settings: &Settings,
+    (plan, supplies): (WorkerPlan, Supplies),
     wake: OwnedFd,
     inbox: Receiver<ToWorker>,
     mut report: impl FnMut(FromWorker),
 ) -> io::Result<()> {
+    let notes = worker_thread::prepare(settings, &plan);
+    let usecs = |usecs: u32| Duration::from_micros(usecs.into());
+    let means = Means {
+        max_sockets: settings.egress_sockets,
+        supplies,
+        coalesce: usecs(settings.coalesce_usecs),
+        busy_poll: usecs(settings.busy_poll_usecs),
+    };
     let buffers = settings.buffers.clamp(1, 32_768).next_power_of_two() as usize;
     let reason = match settings.io {
         IoChoice::Syscalls => "the configuration says dataplane.io: \"syscalls\"".to_owned(),
         IoChoice::Auto | IoChoice::IoUring => match UringBackend::new(wake.try_clone()?, buffers) {
             Ok(backend) => {
-                let (tier, reason) = (Tier::UringMultishot, None);
-                report(FromWorker::Ready { tier, reason, notes: Vec::new() });
-                return Worker::new(
-                    backend,
-                    inbox,
-                    report,
-                    (settings.egress_sockets, supplies),
-                    clock::now,
-                )
-                .run();
+                report(FromWorker::Ready { tier: Tier::UringMultishot, reason: None, notes });
+                return Worker::new(backend, inbox, report, means, clock::now).run();
             }
             Err(error) if settings.io == IoChoice::IoUring => return Err(error),
             Err(error) => error.to_string(),
         },
     };
-    let (tier, reason) = (Tier::Syscalls, Some(reason));
-    report(FromWorker::Ready { tier, reason, notes: Vec::new() });
+    report(FromWorker::Ready { tier: Tier::Syscalls, reason: Some(reason), notes });
     let backend = SyscallBackend::new(wake, buffers);
-    Worker::new(backend, inbox, report, (settings.egress_sockets, supplies), clock::now).run()
+    Worker::new(backend, inbox, report, means, clock::now).run()
 }
 
 fn text_of(panic: &(dyn Any + Send)) -> &str {

@@ -8,6 +8,7 @@ use super::backend::{
 };
 use super::decode::{FrameMeta, VNET_HEADER_LEN};
 use super::link::Ingress;
+use crate::clock;
 use crate::sys::address::Address;
 use crate::sys::mmsg::{self, Arena, Message, Received};
 use crate::wire::checksum;
@@ -17,6 +18,7 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddrV4;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 /// Receive errors in a row after which a port has failed.
 const MAX_ERRORS: u32 = 16;
@@ -51,6 +53,7 @@ pub struct SyscallBackend {
     wake: OwnedFd,
     exhausted: u64,
     turn: usize,
+    busy_poll: Duration,
 }
 
 impl SyscallBackend {
@@ -68,6 +71,7 @@ impl SyscallBackend {
             wake,
             exhausted: 0,
             turn: 0,
+            busy_poll: Duration::ZERO,
         }
     }
 
@@ -126,6 +130,19 @@ fn frame(port: PortHandle, ingress: Ingress, got: &Received) -> Option<Frame> {
             Some(Frame { port, buffer: got.buffer, start: 0, len, about })
         }
     }
+}
+
+/// Sleeps until one of them is ready, after having asked for so long without sleeping.
+fn wait(polled: &mut [PollFd<'_>], busy_poll: Duration) -> nix::Result<()> {
+    if !busy_poll.is_zero() {
+        let start = clock::now();
+        while clock::now().since(start) < busy_poll {
+            if poll(polled, PollTimeout::ZERO)? > 0 {
+                return Ok(());
+            }
+        }
+    }
+    poll(polled, PollTimeout::NONE).map(drop)
 }
 
 /// What the kernel is told of a send.
@@ -190,8 +207,8 @@ impl Backend for SyscallBackend {
             handles.push(PortHandle(u32::try_from(at).map_err(io::Error::other)?));
             polled.push(PollFd::new(port.socket.as_fd(), PollFlags::POLLIN));
         }
-        match poll(&mut polled, PollTimeout::NONE) {
-            Ok(_) => {}
+        match wait(&mut polled, self.busy_poll) {
+            Ok(()) => {}
             Err(nix::errno::Errno::EINTR) => return Ok(false),
             Err(error) => return Err(error.into()),
         }
@@ -221,6 +238,10 @@ impl Backend for SyscallBackend {
             }
         }
         Ok(woken)
+    }
+
+    fn set_busy_poll(&mut self, how_long: Duration) {
+        self.busy_poll = how_long;
     }
 
     fn buffer(&self, buffer: u32) -> &[u8] {

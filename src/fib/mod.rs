@@ -13,6 +13,8 @@ mod union;
 
 pub use build::{Builder, Compiled, Conflict, Resolved};
 pub use check::FibError;
+#[cfg(test)]
+pub(crate) use check::spoil;
 pub use prefixes::PrefixLengths;
 
 pub use crate::types::Limit;

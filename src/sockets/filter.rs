@@ -28,6 +28,20 @@ const JUMP_IF_GREATER: u16 = 0x25;
 const JUMP_IF_NOT_LESS: u16 = 0x35;
 const AND: u16 = 0x54;
 const RETURN: u16 = 0x06;
+const RETURN_IT: u16 = 0x16;
+const MULTIPLY: u16 = 0x24;
+const SHIFT_RIGHT: u16 = 0x74;
+const ADD_INDEX: u16 = 0x0c;
+const XOR_INDEX: u16 = 0xac;
+const TO_INDEX: u16 = 0x07;
+
+// Offsets that the kernel has a meaning of its own for, linux/filter.h.
+/// SKF_NET_OFF: from the network header on, wherever the data begins.
+const NETWORK_HEADER: u32 = 0xfff0_0000;
+/// SKF_AD_OFF + SKF_AD_PKTTYPE.
+const PACKET_TYPE: u32 = 0xffff_f004;
+/// PACKET_OUTGOING of linux/if_packet.h.
+const PACKET_OUTGOING: u32 = 4;
 
 /// The whole frame: 64 KiB and headers.
 const ACCEPT: u32 = 0x0004_0000;
@@ -74,6 +88,42 @@ pub fn compile_coarse(link_layer: LinkLayer, wanted: &InputFilter) -> Vec<sock_f
         ranges = vec![(0, u32::MAX)];
     }
     with_destinations(link_layer, wanted.any_protocol, &ranges)
+}
+
+/// `program` for frames that came in, and none of those that this host sends. None where that makes it longer
+/// than a program can be.
+pub fn incoming(program: &[sock_filter]) -> Option<Vec<sock_filter>> {
+    let mut whole = vec![
+        step(LOAD_BYTE, PACKET_TYPE),
+        test(JUMP_IF_EQUAL, PACKET_OUTGOING, 0, 1),
+        step(RETURN, REFUSE),
+    ];
+    whole.extend_from_slice(program);
+    (whole.len() <= MAX_INSTRUCTIONS).then_some(whole)
+}
+
+/// A number for each pair of source and destination address, much the same number of pairs for each
+/// remainder; 0 for what is no IPv4 packet. For choosing a shard: all datagrams of a flow and all their
+/// fragments get the same. Ports have no part in it: only the first fragment of a datagram has them, and what
+/// is large and in fragments would overtake what is small and whole, or be overtaken. (The kernel's own hash,
+/// PACKET_FANOUT_HASH, takes the ports of what is whole.)
+pub fn by_addresses() -> Vec<sock_filter> {
+    vec![
+        step(LOAD_WORD, NETWORK_HEADER + 12),
+        step(MULTIPLY, 0x9e37_79b1),
+        step(TO_INDEX, 0),
+        step(LOAD_WORD, NETWORK_HEADER + 16),
+        step(ADD_INDEX, 0),
+        step(MULTIPLY, 0x85eb_ca6b),
+        step(TO_INDEX, 0),
+        step(SHIFT_RIGHT, 15),
+        step(XOR_INDEX, 0),
+        step(MULTIPLY, 0xc2b2_ae35),
+        step(TO_INDEX, 0),
+        step(SHIFT_RIGHT, 16),
+        step(XOR_INDEX, 0),
+        step(RETURN_IT, 0),
+    ]
 }
 
 /// The wanted destinations in ascending order, none touching the next.

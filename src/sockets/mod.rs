@@ -3,3 +3,4 @@
 pub mod filter;
 pub mod membership;
 pub mod ports;
+pub mod shards;

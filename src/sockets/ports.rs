@@ -22,6 +22,8 @@ enum Kind {
     Packet {
         iif: IfIndex,
         link_layer: LinkLayer,
+        /// One of several that divide the interface's frames.
+        shard: bool,
         /// True while the interface receives groups that nobody joined, for us.
         all_multicast: bool,
     },
@@ -37,6 +39,37 @@ impl InputSocket {
         filter: &InputFilter,
         receive_buffer: u32,
     ) -> io::Result<Self> {
+        let mut input = Self::unbound(iif, link_layer, receive_buffer, false)?;
+        // Before the socket is bound, so that nothing else ever gets in.
+        input.set_filter(filter)?;
+        packet::bind(input.socket.as_fd(), iif.0)?;
+        Ok(input)
+    }
+
+    /// A socket of the fanout group, of a new one where there is none, that lets nothing in; and the group.
+    pub(super) fn shard(
+        iif: IfIndex,
+        link_layer: LinkLayer,
+        receive_buffer: u32,
+        group: Option<u16>,
+    ) -> io::Result<(Self, u16)> {
+        let input = Self::unbound(iif, link_layer, receive_buffer, true)?;
+        packet::attach_filter(input.socket.as_fd(), &filter::nothing())?;
+        // Only a bound socket can become a member: nothing must get in before.
+        packet::bind(input.socket.as_fd(), iif.0)?;
+        let joined = packet::join_fanout(input.socket.as_fd(), group)?;
+        if group.is_none() {
+            packet::set_fanout_program(input.socket.as_fd(), &filter::by_addresses())?;
+        }
+        Ok((input, joined))
+    }
+
+    fn unbound(
+        iif: IfIndex,
+        link_layer: LinkLayer,
+        receive_buffer: u32,
+        shard: bool,
+    ) -> io::Result<Self> {
         let socket = packet::socket().map_err(|error| {
             let cause = match error.raw_os_error() {
                 Some(libc::EPERM | libc::EACCES) => "mcrd needs CAP_NET_RAW: run it as root",
@@ -46,12 +79,12 @@ impl InputSocket {
         })?;
         packet::set_receive_options(socket.as_fd())?;
         packet::set_receive_buffer(socket.as_fd(), receive_buffer)?;
-        let mut input =
-            Self { socket, kind: Kind::Packet { iif, link_layer, all_multicast: false } };
-        // Before the socket is bound, so that nothing else ever gets in.
-        input.set_filter(filter)?;
-        packet::bind(input.socket.as_fd(), iif.0)?;
-        Ok(input)
+        Ok(Self { socket, kind: Kind::Packet { iif, link_layer, shard, all_multicast: false } })
+    }
+
+    /// True for one of several sockets that divide an interface's frames.
+    pub fn is_shard(&self) -> bool {
+        matches!(self.kind, Kind::Packet { shard: true, .. })
     }
 
     /// A UDP socket on a unicast address and port of ours, for packets from one interface;
@@ -100,7 +133,13 @@ impl InputSocket {
             packet::set_all_multicast(socket.as_fd(), iif.0, false)?;
             packet::set_all_multicast(socket.as_fd(), iif.0, true)?;
         }
-        Ok(Self { socket, kind: Kind::Packet { iif, link_layer, all_multicast: bound } })
+        let shard = packet::fanout_group(socket.as_fd()).is_ok_and(|group| group.is_some());
+        Ok(Self { socket, kind: Kind::Packet { iif, link_layer, shard, all_multicast: bound } })
+    }
+
+    /// The number of the group of sockets that divide the interface's frames; none = it is not divided.
+    pub fn fanout(&self) -> Option<u16> {
+        packet::fanout_group(self.socket.as_fd()).ok().flatten()
     }
 
     /// A UDP socket that was opened before.
@@ -126,17 +165,21 @@ impl InputSocket {
     /// # Errors
     /// ENODEV where the interface has gone and the filter asks for other groups than are joined.
     pub fn set_filter(&mut self, filter: &InputFilter) -> io::Result<()> {
-        let Kind::Packet { iif, link_layer, all_multicast } = &mut self.kind else {
+        let Kind::Packet { iif, link_layer, shard, all_multicast } = &mut self.kind else {
             // A UDP socket has one address and port: its filter is only ever shut.
             return packet::attach_filter(self.socket.as_fd(), &filter::nothing());
         };
-        let exact = filter::compile(*link_layer, filter);
+        // Before Linux 6.2 a group gets what we send as well, whatever its members asked for.
+        let own = |program: Vec<_>| if *shard { filter::incoming(&program) } else { Some(program) };
+        let coarse = || filter::compile_coarse(*link_layer, filter);
+        let exact = own(filter::compile(*link_layer, filter)).or_else(|| own(coarse()));
+        let exact = exact.unwrap_or_else(filter::nothing);
         packet::attach_filter(self.socket.as_fd(), &exact).or_else(|error| {
             match error.raw_os_error() {
                 // The program is charged to net.core.optmem_max, the old one as well while it is
                 // replaced: 20 KiB before Linux 6.8. The table sorts the rest out.
                 Some(libc::ENOMEM | libc::ENOBUFS) => {
-                    let coarse = filter::compile_coarse(*link_layer, filter);
+                    let coarse = own(coarse()).unwrap_or_else(filter::nothing);
                     packet::attach_filter(self.socket.as_fd(), &coarse)
                 }
                 _ => Err(error),

@@ -7,6 +7,8 @@ pub mod mmsg;
 pub mod multicast;
 pub mod packet;
 pub mod rights;
+pub mod ring;
+pub mod sched;
 #[cfg(test)]
 pub(crate) mod test_namespace;
 pub mod udp;

@@ -5,6 +5,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// PACKET_IGNORE_OUTGOING (if_packet.h): own transmissions are not looped back. Linux 4.20.
 const PACKET_IGNORE_OUTGOING: libc::c_int = 23;
+/// PACKET_FANOUT_DATA (if_packet.h).
+const PACKET_FANOUT_DATA: libc::c_int = 22;
 /// `SK_MEMINFO_DROPS` (sock_diag.h): packets dropped because the socket's buffer was full.
 const SK_MEMINFO_DROPS: usize = 8;
 /// `SK_MEMINFO_VARS`.
@@ -124,6 +126,42 @@ pub fn bind(socket: BorrowedFd<'_>, ifindex: u32) -> io::Result<()> {
     })
 }
 
+/// PACKET_FANOUT_FLAG_IGNORE_OUTGOING (if_packet.h): own transmissions are not given to the group. Linux
+/// 6.2; older kernels take no notice of it.
+const FANOUT_IGNORE_OUTGOING: u32 = 0x4000;
+
+/// Makes a bound socket a member of a fanout group, in which one member gets each frame, by the program that
+/// [`set_fanout_program`] gives to the group (PACKET_FANOUT_CBPF, packet(7)). None = of a new group. Returns
+/// the group's number, unique in the network namespace.
+///
+/// # Errors
+/// EINVAL where the group does not exist with the same interface, ENOSPC where it is full.
+pub fn join_fanout(socket: BorrowedFd<'_>, group: Option<u16>) -> io::Result<u16> {
+    let mode = libc::PACKET_FANOUT_CBPF as u32 | FANOUT_IGNORE_OUTGOING;
+    let request = match group {
+        Some(group) => u32::from(group) | mode << 16,
+        None => (mode | libc::PACKET_FANOUT_FLAG_UNIQUEID as u32) << 16,
+    };
+    set_option(socket, libc::SOL_PACKET, libc::PACKET_FANOUT, &request)?;
+    let [joined] = get_uints(socket, libc::SOL_PACKET, libc::PACKET_FANOUT)?;
+    // The number is the low half.
+    Ok((joined & 0xffff) as u16)
+}
+
+/// Gives the socket's fanout group the program whose result, modulo the number of members, is the member
+/// that gets a frame (PACKET_FANOUT_DATA, Linux 4.3).
+pub fn set_fanout_program(socket: BorrowedFd<'_>, program: &[libc::sock_filter]) -> io::Result<()> {
+    let program = program_of(program)?;
+    set_option(socket, libc::SOL_PACKET, PACKET_FANOUT_DATA, &program)
+}
+
+fn program_of(program: &[libc::sock_filter]) -> io::Result<libc::sock_fprog> {
+    Ok(libc::sock_fprog {
+        len: u16::try_from(program.len()).map_err(io::Error::other)?,
+        filter: program.as_ptr().cast_mut(),
+    })
+}
+
 /// The interface that an AF_PACKET socket is bound to; -1 after it has gone (packet_notifier,
 /// af_packet.c).
 pub fn bound_interface(socket: BorrowedFd<'_>) -> io::Result<i32> {
@@ -160,11 +198,15 @@ pub fn discard_queued(socket: BorrowedFd<'_>) -> u64 {
 
 /// Attaches a classic BPF program (SO_ATTACH_FILTER); it replaces an older one at once.
 pub fn attach_filter(socket: BorrowedFd<'_>, program: &[libc::sock_filter]) -> io::Result<()> {
-    let program = libc::sock_fprog {
-        len: u16::try_from(program.len()).map_err(io::Error::other)?,
-        filter: program.as_ptr().cast_mut(),
-    };
+    let program = program_of(program)?;
     set_option(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
+}
+
+/// The number of the group of sockets (PACKET_FANOUT) that one belongs to; none = to none.
+pub fn fanout_group(socket: BorrowedFd<'_>) -> io::Result<Option<u16>> {
+    let [joined] = get_uints(socket, libc::SOL_PACKET, libc::PACKET_FANOUT)?;
+    // The number is the low half, the mode the high one. Mode 0 is one that we do not use.
+    Ok((joined >> 16 != 0).then_some((joined & 0xffff) as u16))
 }
 
 /// Frames that the kernel queued or dropped, and those it dropped, since the last call

@@ -21,13 +21,16 @@ mod leaves_nothing;
 mod loops;
 mod many_groups;
 mod matrix;
+mod named_failures;
 mod own_source;
 mod pending;
+mod rate_limit;
 mod reload;
 mod returned_index;
 mod sandbox;
 mod scale;
 mod selectors_churn;
+mod shards;
 mod two_relays;
 mod two_sources;
 mod unicast;
@@ -71,11 +74,21 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("bookkeeping::a_slow_interface_refuses", bookkeeping::slow_output),
     ("bookkeeping::an_output_without_carrier", bookkeeping::no_carrier),
     ("bookkeeping::a_filtered_source_and_a_ttl_that_ends", bookkeeping::filtered_and_expired),
+    (
+        "named_failures::a_filter_that_refuses_and_a_link_that_goes_down",
+        named_failures::filter_and_link,
+    ),
+    ("named_failures::a_small_mtu_cuts", named_failures::small_mtu_fragment),
+    ("named_failures::a_small_mtu_drops", named_failures::small_mtu_drop),
     ("two_relays::each_datagram_goes_round_eight_times", two_relays::bounded),
     ("two_relays::a_kept_source_ends_with_its_ttl", two_relays::kept_source),
     ("loops::a_rule_does_not_feed_itself", loops::own_tail),
     ("loops::a_circle_of_rules_is_cut", loops::circle),
     ("selectors_churn::another_output_does_not_notice", selectors_churn::come_and_go),
+    ("shards::several_workers_serve_one_interface", shards::several_workers),
+    ("shards::fragments_of_a_datagram_meet", shards::fragments),
+    ("shards::a_shard_that_is_moved_loses_nothing", shards::moved),
+    ("rate_limit::others_lose_nothing", rate_limit::others_lose_nothing),
     ("scale::ten_thousand_rules", scale::ten_thousand),
     ("scale::rules_of_an_earlier_relay_and_back_and_forth", scale::saved_and_loaded),
     ("matrix::every_payload_once_unchanged_in_order", matrix::all_cells),

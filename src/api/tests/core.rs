@@ -2,9 +2,11 @@
 
 use crate::api::server::Exchange;
 use crate::control::event::{Event, Refusal, Reply, Request};
+use crate::control::layout::Layout;
 use crate::control::router::Router;
 use crate::control::view::LogLevel;
 use crate::types::{IfIndex, Link, LinkLayer, NetEvent, NetSnapshot, Origin, Rule, Time};
+use std::collections::BTreeMap;
 use tokio::sync::mpsc;
 
 fn link(index: u32, name: &str) -> Link {
@@ -26,7 +28,7 @@ fn link(index: u32, name: &str) -> Link {
 /// A core with `eth0` and `eth1` and these rules of the file; it answers as the daemon does, but
 /// waits for no worker.
 pub(super) fn start(of_file: Vec<Rule>) -> mpsc::Sender<Exchange> {
-    let mut router = Router::new(Time(0), 1, 42);
+    let mut router = Router::new(Time(0), Layout::new(1, None, BTreeMap::new()), 42);
     let links = vec![link(2, "eth0"), link(3, "eth1")];
     let network = NetSnapshot { links, addresses: vec![], routes: vec![] };
     let tier = "syscalls".to_owned();

@@ -20,10 +20,6 @@ pub(super) fn limit(spec: &RateLimit, at: &Path, findings: &mut Findings) -> Opt
     }
     // What was unreadable was reported, and is given.
     let read = !findings.has(&bits) && !findings.has(&packets);
-    if bits_per_second.is_none() && spec.packets_per_second.is_none() && read {
-        let message = "says no rate; give bitsPerSecond, such as \"3G\", or packetsPerSecond";
-        findings.report(at, message);
-    }
     if let Some(bytes) = spec.burst_bytes {
         let key = at.key("burstBytes");
         let (least, most) = (Limit::MIN_BURST_BYTES, Limit::MAX_BURST_BYTES);
@@ -39,6 +35,14 @@ pub(super) fn limit(spec: &RateLimit, at: &Path, findings: &mut Findings) -> Opt
             let message = "goes with bitsPerSecond; remove it or give bitsPerSecond";
             findings.report(&key, message);
         }
+    }
+    if bits_per_second.is_none()
+        && spec.packets_per_second.is_none()
+        && read
+        && findings.len() == before
+    {
+        let message = "says no rate; give bitsPerSecond, such as \"3G\", or packetsPerSecond";
+        findings.report(at, message);
     }
     let usual = Limit::default_burst_bytes(bits_per_second);
     (findings.len() == before).then_some(Limit {

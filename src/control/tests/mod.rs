@@ -12,6 +12,7 @@ mod pending;
 mod properties;
 mod selectors;
 mod views;
+mod workers;
 mod world;
 
 use super::*;
@@ -39,7 +40,7 @@ impl Core {
     }
 
     fn with_workers(workers: u32) -> Self {
-        let router = Router::new(Time(0), workers, 1);
+        let router = Router::new(Time(0), unbound(workers), 1);
         let mut core = Self { router, now: Time(0), said: Vec::new() };
         for worker in 0..workers {
             core.tell(ready(worker));
@@ -132,12 +133,15 @@ fn short(output: &Output) -> String {
         }
         Output::InterfaceGone(index) => format!("gone {index}"),
         Output::Notice(notice) => format!("{notice:?}"),
+        Output::MovePort { port, worker } => format!("move {port} to {worker}"),
+        Output::Workers(plans) => format!("workers {}", plans.len()),
     }
 }
 
 fn key_text(key: &PortKey) -> String {
     match key {
-        PortKey::Packet(iif) => format!("packet {iif}"),
+        PortKey::Packet(iif, 0) => format!("packet {iif}"),
+        PortKey::Packet(iif, shard) => format!("packet {iif}/{shard}"),
         PortKey::Udp(iif, address, port) => format!("udp {iif} {address}:{port}"),
     }
 }
@@ -152,6 +156,11 @@ fn ready(worker: u32) -> Event {
 
 fn died(worker: u32) -> Event {
     Event::WorkerDied { worker, reason: "panic: test".to_owned() }
+}
+
+/// Workers that are bound to no core; interfaces are not divided.
+fn unbound(workers: u32) -> Layout {
+    Layout::new(workers, Some(1), BTreeMap::new())
 }
 
 fn name(text: &str) -> IfName {

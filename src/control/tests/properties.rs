@@ -250,7 +250,7 @@ fn apply_layer_three(world: &mut World, op: &Op) {
 
 /// A core that is told the outcome only.
 fn fresh(world: &World) -> Core {
-    let router = Router::new(world.core.now, 2, 1);
+    let router = Router::new(world.core.now, unbound(2), 1);
     let mut core = Core { router, now: world.core.now, said: Vec::new() };
     for worker in 0..2 {
         core.tell(ready(worker));

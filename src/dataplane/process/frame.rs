@@ -200,3 +200,7 @@ impl<T: DeserializeOwned> Inbox<T> {
         Ok(Some((message, descriptor)))
     }
 }
+
+#[cfg(test)]
+#[path = "frame_tests.rs"]
+mod tests;

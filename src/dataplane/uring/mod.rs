@@ -27,6 +27,7 @@ use super::backend::{
     SendResult,
 };
 use super::link::Ingress;
+use crate::clock;
 use crate::wire::checksum;
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use message::parse;
@@ -37,12 +38,15 @@ use slots::SendSlots;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::Duration;
 use token::{Kind, Token};
 
 /// The buffer group's number; one group serves all ports.
 const GROUP: u16 = 0;
 /// Completion queue entries (invariant 6), beside one for each receive buffer.
 const COMPLETIONS: u32 = 4096;
+/// `IORING_ENTER_GETEVENTS` (io_uring_enter(2)): do what waits to be done for completions.
+const GET_EVENTS: u32 = 1;
 /// Room for the control data of a frame or payload.
 const CONTROL_LEN: usize = 128;
 /// Room for the source address of a payload (`struct sockaddr_in`).
@@ -85,6 +89,7 @@ pub struct UringBackend {
     parked: Vec<Completion>,
     exhausted: u64,
     stale: u64,
+    busy_poll: Duration,
 }
 
 impl UringBackend {
@@ -97,7 +102,7 @@ impl UringBackend {
         let mut pool = BufferPool::new(buffers, SPARES, BUFFER_LEN)?;
         // SAFETY: the pool's entries stay mapped until the ring is gone (invariant 3).
         unsafe { pool.register(&ring, GROUP)? };
-        pool.give_all();
+        pool.grow();
         let mut backend = Self {
             ring: ManuallyDrop::new(ring),
             pool: ManuallyDrop::new(pool),
@@ -110,6 +115,7 @@ impl UringBackend {
             parked: Vec::with_capacity(completions as usize),
             exhausted: 0,
             stale: 0,
+            busy_poll: Duration::ZERO,
         };
         backend.arm_wake();
         Ok(backend)
@@ -156,6 +162,30 @@ impl UringBackend {
         .build()
         .user_data(token.encode());
         self.push(&receive);
+    }
+
+    /// Asks for completions without sleeping, for as long as is wanted; true where there are some.
+    fn spin(&mut self) -> io::Result<bool> {
+        if self.busy_poll.is_zero() {
+            return Ok(false);
+        }
+        let start = clock::now();
+        loop {
+            let waiting = self.ring.submission().len();
+            let submit = u32::try_from(waiting).map_err(io::Error::other)?;
+            // SAFETY: no argument is passed, so there is none to be wrong; entries that are submitted
+            // point to memory of ours (invariant 1).
+            let entered = unsafe {
+                self.ring.submitter().enter::<libc::sigset_t>(submit, 0, GET_EVENTS, None)
+            };
+            settled(entered)?;
+            if !self.ring.completion().is_empty() {
+                return Ok(true);
+            }
+            if clock::now().since(start) >= self.busy_poll {
+                return Ok(false);
+            }
+        }
     }
 
     /// Moves completions out of the ring: results of sends to `results`, all others to `parked`.
@@ -257,16 +287,18 @@ impl UringBackend {
     }
 
     fn receive_error(&mut self, handle: PortHandle, errno: i32, events: &mut Vec<PortEvent>) {
-        let port = &mut self.ports[handle.0 as usize];
         match errno {
+            // All that go round are in our hands.
+            libc::ENOBUFS if self.pool.grow() => {}
             libc::ENOBUFS => self.exhausted += 1,
             // A link that went down says so once; frames come again when it is up.
             libc::ECANCELED | libc::ENETDOWN | libc::EAGAIN | libc::EINTR => {}
             // Before Linux 6.2 the kernel cannot describe a UDP super-frame in a vnet header.
             // Each such answer takes one frame out of the queue, so receiving goes on.
             libc::EINVAL => events.push(PortEvent::Refused(handle, errno)),
-            _ => port.errors += 1,
+            _ => self.ports[handle.0 as usize].errors += 1,
         }
+        let port = &mut self.ports[handle.0 as usize];
         if port.errors > MAX_ERRORS && !port.closing {
             port.closing = true;
             events.push(PortEvent::Failed(handle, io::Error::from_raw_os_error(errno)));
@@ -346,12 +378,8 @@ impl Backend for UringBackend {
             self.arm(handle);
         }
         self.rearm = rearm;
-        if self.parked.is_empty() {
-            match self.ring.submit_and_wait(1) {
-                Ok(_) => {}
-                Err(error) if is_transient(&error) => {}
-                Err(error) => return Err(error),
-            }
+        if self.parked.is_empty() && !self.spin()? {
+            settled(self.ring.submit_and_wait(1))?;
         }
         let mut no_sends = Vec::new();
         self.reap(&mut no_sends);
@@ -362,6 +390,10 @@ impl Backend for UringBackend {
         }
         self.parked = parked;
         Ok(woken)
+    }
+
+    fn set_busy_poll(&mut self, how_long: Duration) {
+        self.busy_poll = how_long;
     }
 
     fn buffer(&self, buffer: u32) -> &[u8] {
@@ -414,11 +446,7 @@ impl Backend for UringBackend {
     fn flush(&mut self, results: &mut Vec<SendResult>) -> io::Result<()> {
         while self.slots.in_flight() > 0 {
             // All are answered at submission: one call brings all answers.
-            match self.ring.submit_and_wait(self.slots.in_flight()) {
-                Ok(_) => {}
-                Err(error) if is_transient(&error) => {}
-                Err(error) => return Err(error),
-            }
+            settled(self.ring.submit_and_wait(self.slots.in_flight()))?;
             self.reap(results);
         }
         Ok(())
@@ -488,6 +516,14 @@ impl Drop for UringBackend {
             ManuallyDrop::drop(&mut self.slots);
             ManuallyDrop::drop(&mut self.pool);
         }
+    }
+}
+
+/// The kernel was asked; what may simply be asked again is no failure.
+fn settled(outcome: io::Result<usize>) -> io::Result<()> {
+    match outcome {
+        Err(error) if !is_transient(&error) => Err(error),
+        _ => Ok(()),
     }
 }
 

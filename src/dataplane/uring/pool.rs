@@ -10,6 +10,9 @@ use std::sync::atomic::{AtomicU16, Ordering};
 /// Lengths are rounded up to this: a multiple of every page size that Linux uses by default.
 const PAGE: usize = 65_536;
 
+/// Buffers that go round at first.
+const FIRST: u16 = 64;
+
 /// Anonymous memory, page aligned, zeroed, unmapped on drop.
 struct Mapping {
     start: NonNull<libc::c_void>,
@@ -45,6 +48,8 @@ pub(super) struct BufferPool {
     memory: Mapping,
     count: u16,
     buffer_len: usize,
+    /// Buffers below this number go round; the others have never been given.
+    given: u16,
     /// What we have published up to; the ring's tail.
     tail: u16,
     /// True where the buffer is ours (invariant 2).
@@ -64,6 +69,7 @@ impl BufferPool {
             memory: Mapping::new((count + spares) * buffer_len)?,
             count: small,
             buffer_len,
+            given: 0,
             tail: 0,
             ours: vec![true; count + spares],
         })
@@ -190,12 +196,19 @@ impl BufferPool {
         }
     }
 
-    /// Gives all buffers that are ours.
-    pub(super) fn give_all(&mut self) {
-        for buffer in 0..self.count {
+    /// Gives more buffers that were never given: [`FIRST`] at first, then as many as there were before.
+    /// False where there are no more.
+    ///
+    /// The kernel takes buffers in turn. As long as few do, the same few go round, and what they hold
+    /// is still in the processor's cache when it is sent.
+    pub(super) fn grow(&mut self) -> bool {
+        let more = self.given.max(FIRST).min(self.count - self.given);
+        for buffer in self.given..self.given + more {
             self.give(buffer);
         }
+        self.given += more;
         self.publish();
+        more > 0
     }
 }
 
@@ -206,7 +219,7 @@ mod tests {
     #[test]
     fn a_spare_buffer_is_never_given() {
         let mut pool = BufferPool::new(4, 2, 128).expect("maps");
-        pool.give_all();
+        assert!(pool.grow());
         pool.give(4);
         pool.give(5);
         assert_eq!((pool.tail, pool.first_spare()), (4, 4));
@@ -224,10 +237,23 @@ mod tests {
     }
 
     #[test]
+    fn buffers_are_given_as_they_are_needed() {
+        let mut pool = BufferPool::new(256, 3, 128).expect("maps");
+        for given in [FIRST, 2 * FIRST, 256] {
+            assert!(pool.grow());
+            assert_eq!(pool.tail, given);
+            let theirs = (0..259).filter(|buffer| pool.bytes(*buffer).is_empty()).count();
+            assert_eq!(theirs, usize::from(given));
+        }
+        assert!(!pool.grow());
+        assert_eq!(pool.tail, 256);
+    }
+
+    #[test]
     fn a_buffer_of_the_kernel_has_no_bytes() {
         let mut pool = BufferPool::new(4, 0, 128).expect("maps");
         assert_eq!(pool.bytes(1).len(), 128);
-        pool.give_all();
+        assert!(pool.grow());
         for buffer in 0..5 {
             assert!(pool.bytes(buffer).is_empty());
         }

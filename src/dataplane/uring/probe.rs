@@ -18,7 +18,7 @@ pub(super) fn multishot_recvmsg() -> io::Result<()> {
     let mut pool = BufferPool::new(2, 0, 256)?;
     // SAFETY: the receive is cancelled and reaped below, before `pool` goes.
     unsafe { pool.register(&ring, 0) }?;
-    pool.give_all();
+    pool.grow();
     // SAFETY: an all-zero msghdr is valid.
     let header: libc::msghdr = unsafe { std::mem::zeroed() };
     let receive = opcode::RecvMsgMulti::new(types::Fd(near.as_raw_fd()), &raw const header, 0)

@@ -22,6 +22,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::Duration;
 
 struct PortEntry {
     id: PortId,
@@ -32,6 +33,19 @@ struct PortEntry {
     failure: Option<String>,
     /// It is about to be given back: what is queued stays.
     released: bool,
+}
+
+/// What a worker may use, and how it waits.
+#[derive(Debug, Default)]
+pub struct Means {
+    /// UDP sockets to send from that it may hold.
+    pub max_sockets: usize,
+    /// Sockets of other kinds.
+    pub supplies: Supplies,
+    /// How long it leaves frames in their sockets after each batch, so that the next is larger.
+    pub coalesce: Duration,
+    /// How long it asks for frames again and again before it sleeps.
+    pub busy_poll: Duration,
 }
 
 /// See the module.
@@ -45,6 +59,7 @@ pub struct Worker<B, R> {
     slots: SlotCounters,
     counters: WorkerCounters,
     egress: EgressSockets,
+    coalesce: Duration,
     batch: Batch,
     /// The time of this batch, once somebody has asked.
     batch_time: Option<Time>,
@@ -67,15 +82,16 @@ pub struct Worker<B, R> {
 }
 
 impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
-    /// A worker with an empty table, which holds at most so many sockets to send from. It asks
-    /// `now` for the time only when a fragment comes in or waits, and where an output has a limit.
+    /// A worker with an empty table. It asks `now` for the time only when a fragment comes in or
+    /// waits, and where an output has a limit.
     pub fn new(
-        backend: B,
+        mut backend: B,
         commands: Receiver<ToWorker>,
         report: R,
-        (max_sockets, supplies): (usize, Supplies),
+        means: Means,
         now: fn() -> Time,
     ) -> Self {
+        backend.set_busy_poll(means.busy_poll);
         Self {
             reassembly: Reassembly::new(backend.first_spare()),
             backend,
@@ -86,7 +102,8 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
             ports: Vec::new(),
             slots: SlotCounters::default(),
             counters: WorkerCounters::default(),
-            egress: EgressSockets::new(max_sockets, supplies),
+            egress: EgressSockets::new(means.max_sockets, means.supplies),
+            coalesce: means.coalesce,
             batch: Batch::default(),
             batch_time: None,
             pending: Vec::with_capacity(SENDS),
@@ -123,6 +140,9 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
             }
             self.send_batch(&fib)?;
             self.backend.recycle(&frames);
+            if !frames.is_empty() && !self.coalesce.is_zero() {
+                std::thread::sleep(self.coalesce);
+            }
             frames.clear();
             for event in events.drain(..) {
                 self.port_event(event);

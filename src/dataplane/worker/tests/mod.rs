@@ -141,6 +141,10 @@ impl<A: FnMut(&SendRequest) -> Answer> Backend for Fake<A> {
         None
     }
 
+    fn set_busy_poll(&mut self, how_long: Duration) {
+        assert!(how_long.is_zero(), "no test asks for it");
+    }
+
     fn buffer(&self, buffer: u32) -> &[u8] {
         match buffer.checked_sub(FIRST_SPARE) {
             Some(spare) => &self.spares[spare as usize],
@@ -273,8 +277,8 @@ fn run(turns: Vec<Turn>, answer: impl FnMut(&SendRequest) -> Answer) -> Outcome 
         log: Rc::clone(&log),
     };
     let mut messages = Vec::new();
-    let sockets = (1024, Supplies::default());
-    let worker = Worker::new(backend, inbox, |message| messages.push(message), sockets, now);
+    let means = Means { max_sockets: 1024, ..Means::default() };
+    let worker = Worker::new(backend, inbox, |message| messages.push(message), means, now);
     worker.run().expect("runs");
     let Some(FromWorker::Report(report)) = messages.pop() else { panic!("no report") };
     assert_eq!(report.request, 77);
