@@ -6,7 +6,7 @@ use super::resolve::PortKey;
 use super::router::Router;
 use super::rules::Entry;
 use crate::fib::{Builder, OutputSlot, RuleSlot};
-use crate::types::{InputFilter, Rule};
+use crate::types::Rule;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -97,8 +97,8 @@ impl super::ports::Ports {
             return false;
         }
         // Whatever it lets through now, it is told what it shall.
-        let filter = None::<InputFilter>;
-        let mut port = Port::open(id, worker, key, filter, PortState::Open);
+        let mut port = Port::open(id, worker, key, PortState::Open);
+        port.unsure = true;
         port.bound = bound;
         self.take_over(port);
         true

@@ -33,8 +33,9 @@ pub(super) struct Port {
     /// Its worker has changed since it was opened: that the first one lets go of it is no failure.
     pub(super) moved: bool,
     pub(super) key: PortKey,
-    /// What it lets in; none = nobody knows.
-    pub(super) filter: Option<InputFilter>,
+    pub(super) filter: InputFilter,
+    /// Whether it lets that in is not known.
+    pub(super) unsure: bool,
     pub(super) state: PortState,
     /// Its number has been given out.
     numbered: bool,
@@ -46,17 +47,12 @@ pub(super) struct Port {
 
 impl Port {
     /// One that has counted nothing and never failed.
-    pub(super) fn open(
-        id: u32,
-        worker: u32,
-        key: PortKey,
-        filter: Option<InputFilter>,
-        state: PortState,
-    ) -> Self {
+    pub(super) fn open(id: u32, worker: u32, key: PortKey, state: PortState) -> Self {
         let numbered = state == PortState::Open;
         let counters = PortCounters::default();
-        let (bound, moved, failures) = (false, false, 0);
-        Self { id, worker, bound, moved, key, filter, state, numbered, failures, counters }
+        let (bound, moved, unsure, failures) = (false, false, false, 0);
+        let filter = InputFilter::default();
+        Self { id, worker, bound, moved, key, filter, unsure, state, numbered, failures, counters }
     }
 
     /// Frames that the kernel queued or dropped, and those it dropped. For UDP it counts its drops
@@ -139,8 +135,9 @@ impl Ports {
                 self.add_port(*key, worker, want.worker.is_some());
             }
             let Some(port) = self.by_key.get_mut(key) else { continue };
-            let changed = port.filter.as_ref() != Some(&want.filter);
-            port.filter = Some(want.filter.clone());
+            let unsure = std::mem::take(&mut port.unsure);
+            let changed = unsure || port.filter != want.filter;
+            port.filter.clone_from(&want.filter);
             let due = match &port.state {
                 PortState::Open => {
                     if changed {
@@ -165,8 +162,8 @@ impl Ports {
     }
 
     fn add_port(&mut self, key: PortKey, worker: u32, bound: bool) {
-        let (filter, state) = (Some(InputFilter::default()), PortState::Waiting);
-        self.take_over(Port { bound, ..Port::open(self.next, worker, key, filter, state) });
+        let port = Port::open(self.next, worker, key, PortState::Waiting);
+        self.take_over(Port { bound, ..port });
         self.next += 1;
     }
 

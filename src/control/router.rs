@@ -493,7 +493,6 @@ impl Router {
                 PortStep::Close(port) => Output::ClosePort { port },
                 PortStep::Filter(port) => {
                     let filter = self.ports.by_id(port).map(|port| port.filter.clone());
-                    let filter = filter.flatten();
                     Output::SetFilter { port, filter: filter.unwrap_or_default() }
                 }
                 PortStep::Move(port) => match self.ports.by_id(port) {
@@ -517,7 +516,7 @@ impl Router {
             key: port.key,
             shards: self.ports.shards(port.key.iif()).unwrap_or(1),
             link_layer: link.link_layer,
-            filter: port.filter.clone().unwrap_or_default(),
+            filter: port.filter.clone(),
         })
     }
 

@@ -140,10 +140,16 @@ fn a_worker_that_dies_is_started_again_with_its_table_and_ports() {
     bench.publish(4);
     bench.open(0, 10);
     bench.open(1, 11);
-    assert_eq!(bench.told(), ["0 publish 4", "1 publish 4", "0 open 10 from 0", "1 open 11 from 0"]);
+    assert_eq!(
+        bench.told(),
+        ["0 publish 4", "1 publish 4", "0 open 10 from 0", "1 open 11 from 0"]
+    );
     bench.counted(0, 10, 5, 2);
     bench.hear(0, FromWorker::Died("panic: test".to_owned()));
-    assert_eq!((bench.told(), bench.answers()), (vec!["0 joined".to_owned()], vec!["died 0".to_owned()]));
+    assert_eq!(
+        (bench.told(), bench.answers()),
+        (vec!["0 joined".to_owned()], vec!["died 0".to_owned()])
+    );
     // What is opened meanwhile waits; what is closed ends at once.
     bench.open(0, 12);
     bench.open(0, 13);
@@ -182,7 +188,10 @@ fn a_port_is_moved_by_way_of_nobody() {
     bench.say(ToPlane::Move { port: PortId(1), worker: 0 });
     bench.say(ToPlane::Close(PortId(1)));
     bench.give_back(1, 1, 12);
-    assert_eq!((bench.told(), bench.answers()), (vec!["1 release 1".to_owned()], vec!["closed 1 12 ".to_owned()]));
+    assert_eq!(
+        (bench.told(), bench.answers()),
+        (vec!["1 release 1".to_owned()], vec!["closed 1 12 ".to_owned()])
+    );
     bench.open(0, 2);
     bench.say(ToPlane::Move { port: PortId(2), worker: 1 });
     bench.told();
@@ -232,7 +241,11 @@ fn who_comes_later_finds_everything() {
     assert_eq!((inventory.kept, inventory.notes), (vec![41], vec![("m".to_owned(), vec![1])]));
     assert_eq!(inventory.workers[0].tier, Some(Tier::Syscalls));
     let Some((FromPlane::Port { worker: 0, port }, Some(_))) = found.next() else { panic!("port") };
-    assert_eq!((port.id, port.label), (PortId(1), vec![1]), "one that is closing is not for others");
+    assert_eq!(
+        (port.id, port.label),
+        (PortId(1), vec![1]),
+        "one that is closing is not for others"
+    );
     assert!(found.next().is_none());
     // A table that does not hold together leaves the last good one.
     let mut bad = crate::fib::Builder::default().build(9).fib;

@@ -4,7 +4,9 @@ use super::*;
 use crate::dataplane::link::{Ingress, PortId, Settings, WorkerPlan};
 use crate::dataplane::process::message::{FromPlane, PROTOCOL, PortSpec, ToPlane};
 use crate::fib::counters::PortCounters;
-use crate::fib::{Action, Builder, CopyOut, Egress, Fib, FibError, OutputSlot, Resolved, RuleSlot, Target};
+use crate::fib::{
+    Action, Builder, CopyOut, Egress, Fib, FibError, OutputSlot, Resolved, RuleSlot, Target,
+};
 use crate::types::{
     DropReason, Dscp, IfIndex, Limit, LinkLayer, MtuPolicy, Protocol, SourceFilter, Ttl, VlanFilter,
 };
