@@ -1,5 +1,7 @@
 //! The instruments of the benchmark that are pure: they notice what they are there to notice.
 
+#[path = "../benches/relay/arrivals.rs"]
+mod arrivals;
 #[path = "../benches/relay/frames.rs"]
 mod frames;
 #[path = "../benches/relay/payload.rs"]
@@ -135,7 +137,8 @@ mod search_tests {
         let found = search.run(|rate| {
             trials += 1;
             let sent_rate = rate.min(most);
-            Probe { sent_rate, loss: (1.0 - limit / sent_rate).max(0.0) }
+            let loss = (1.0 - limit / sent_rate).max(0.0);
+            Probe { sent_rate, loss, sender_at_end: rate >= most }
         });
         (found, trials)
     }
@@ -152,7 +155,7 @@ mod search_tests {
     #[test]
     fn a_generator_at_its_end_is_named() {
         let (found, _) = find(1_000_000.0, 600_000.0);
-        assert_eq!(found, Found { rate: 600_000.0, generator_bound: true });
+        assert_eq!(found, Found { rate: 600_000.0, generator_bound: true, held_up: false });
         // The system's limit is lower than the generator's, though the next step is beyond both.
         let (found, _) = find(500_000.0, 600_000.0);
         assert!(!found.generator_bound && found.rate > 475_000.0, "{found:?}");
@@ -166,13 +169,104 @@ mod search_tests {
             trials += 1;
             let spoilt = trials == 2 || trials == 5;
             let limit = if spoilt { 1_000.0 } else { 300_000.0 };
-            Probe { sent_rate: rate, loss: (1.0 - limit / rate).max(0.0) }
+            let loss = (1.0 - limit / rate).max(0.0);
+            Probe { sent_rate: rate, loss, sender_at_end: false }
         });
         assert!(found.rate > 285_000.0 && found.rate <= 300_300.0, "{found:?}");
     }
 
     #[test]
+    fn a_sender_that_is_held_up_is_not_at_its_end_and_ends_the_search() {
+        let mut trials = 0;
+        let search = Search { first: 50_000.0, allowed: 0.001, precision: 0.05 };
+        let found = search.run(|rate| {
+            trials += 1;
+            let sent_rate = 0.9 * rate;
+            let loss = if rate > 300_000.0 { 0.5 } else { 0.0 };
+            Probe { sent_rate, loss, sender_at_end: false }
+        });
+        assert!(
+            !found.generator_bound && found.held_up && found.rate >= 150_000.0 && trials < 20,
+            "{found:?}"
+        );
+    }
+
+    #[test]
     fn nothing_passes() {
-        assert_eq!(find(0.0, f64::INFINITY).0, Found { rate: 0.0, generator_bound: false });
+        assert_eq!(
+            find(0.0, f64::INFINITY).0,
+            Found { rate: 0.0, generator_bound: false, held_up: false }
+        );
+    }
+}
+
+mod arrivals_tests {
+    use crate::arrivals::Arrivals;
+    use crate::frames::{Flows, Frames, HEADERS};
+    use crate::payload::Stamp;
+    use mcr::sys::ring::Seen;
+    use std::net::Ipv4Addr;
+
+    const SIZE: usize = 1400;
+    const REAL: u64 = 1_000_000;
+
+    /// Two outputs, two flows; each arrival is output, flow, number, datagrams in the frame, bytes of
+    /// each.
+    fn of(all: &[(usize, u32, u64, u16, usize)]) -> Arrivals {
+        let source = Ipv4Addr::new(10, 1, 0, 10);
+        let flows = Flows { source, group: Ipv4Addr::new(239, 1, 0, 1), port: 5000, count: 4 };
+        let mut frames = Frames::new(&flows, [2; 6], SIZE, 1);
+        let mut arrivals = Arrivals::new(2, 2);
+        for &(output, flow, sequence, count, size) in all {
+            frames.stamp(0, &Stamp { flow, sequence, sent_at: 5_000 });
+            let mut vnet = [0; 10];
+            if count > 1 {
+                vnet[1] = 5;
+                vnet[4..6].copy_from_slice(&u16::try_from(size).expect("short").to_ne_bytes());
+            }
+            let len = HEADERS + usize::from(count) * size;
+            let seen = Seen {
+                at: REAL + 25_000,
+                ifindex: 0,
+                len: u32::try_from(len).expect("short"),
+                vnet,
+                head: &frames.slots()[0][..128],
+            };
+            arrivals.frame(&seen, Some(output).filter(|output| *output < 2), SIZE, REAL);
+        }
+        arrivals
+    }
+
+    #[test]
+    fn a_super_frame_counts_as_its_datagrams() {
+        let arrivals = of(&[(1, 1, 0, 40, SIZE), (1, 1, 40, 1, SIZE), (1, 1, 41, 2, SIZE)]);
+        assert_eq!((arrivals.frames, arrivals.super_frames), (3, 2));
+        assert_eq!((arrivals.wrong_size, arrivals.foreign), (0, 0));
+        let tally = &arrivals.output(1)[1];
+        assert_eq!((tally.unique, tally.duplicated, tally.reordered), (43, 0, 0));
+        assert_eq!((arrivals.latency.len(), arrivals.latency.max() / 100), (43, 200));
+        // The other flow and the other output got nothing.
+        assert_eq!(arrivals.output(1)[0].unique + arrivals.output(0)[1].unique, 0);
+    }
+
+    #[test]
+    fn what_is_lost_from_a_train_or_doubled_with_it_is_noticed() {
+        let arrivals = of(&[(0, 0, 0, 10, SIZE), (0, 0, 11, 10, SIZE), (0, 0, 20, 2, SIZE)]);
+        let tally = &arrivals.output(0)[0];
+        assert_eq!((tally.lost(22), tally.duplicated, tally.reordered), (1, 1, 0));
+        let arrivals = of(&[(0, 0, 10, 10, SIZE), (0, 0, 0, 10, SIZE)]);
+        let tally = &arrivals.output(0)[0];
+        assert_eq!((tally.lost(20), tally.duplicated, tally.reordered), (0, 0, 10));
+    }
+
+    #[test]
+    fn sizes_and_strangers_are_noticed() {
+        let arrivals = of(&[(0, 0, 0, 1, SIZE - 1), (0, 0, 1, 4, SIZE - 2), (0, 0, 5, 1, SIZE)]);
+        assert_eq!((arrivals.wrong_size, arrivals.foreign), (5, 0));
+        // Only the tap and its thread know these.
+        assert_eq!((arrivals.missed, arrivals.cpu), (0, 0));
+        // A flow that is not in use, an interface that is none of the outputs.
+        let arrivals = of(&[(0, 2, 0, 1, SIZE), (7, 0, 0, 1, SIZE)]);
+        assert_eq!((arrivals.wrong_size, arrivals.foreign), (0, 2));
     }
 }

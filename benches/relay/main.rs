@@ -1,6 +1,7 @@
 //! The benchmark of relays: `make bench` and `make soak`. Three network namespaces, a generator, a
 //! checking sink, and the systems to compare, in turn; docs/performance.md says how to read it.
 
+mod arrivals;
 mod cases;
 mod clock;
 mod conditions;

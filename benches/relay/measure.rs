@@ -3,7 +3,7 @@
 use super::cases::{Case, What};
 use super::generator::Traffic;
 use super::network::Ingress;
-use super::search::{Probe, Search};
+use super::search::Search;
 use super::special;
 use super::systems::{Job, Running, System};
 use super::trial::{Bench, Trial, flows, traffic};
@@ -112,6 +112,9 @@ pub(crate) fn measure(
     if outputs < case.outputs {
         measured.notes.push(format!("{outputs} of {} outputs", case.outputs));
     }
+    if let (true, Some(control)) = (case.ingress != Ingress::Nic, &running.control) {
+        measured.notes.push(format!("{} super-frames came in", control.super_frames()));
+    }
     let drops = running.drops();
     if !drops.is_empty() {
         measured.notes.push(format!("drops since its start: {}", in_words(&drops)));
@@ -160,7 +163,7 @@ fn highest(
     let found = search.run(|rate| {
         let traffic = traffic(case.ingress, case.flows, rate, effort.step);
         let trial = bench.trial(&traffic, outputs, Some(running));
-        let probe = Probe { sent_rate: trial.sent_rate, loss: trial.loss() };
+        let probe = trial.probe();
         measured.trials.push(trial);
         probe
     });
@@ -171,6 +174,10 @@ fn highest(
             "* the sender could not send faster ({:.0} % of its CPU): a lower bound",
             100.0 * last
         ));
+    }
+    if found.held_up {
+        let text = "* other work held the sender up: a lower bound, and not a figure to keep";
+        measured.notes.push(text.to_owned());
     }
     // The trial that failed at the lowest rate says what gave way; else the fastest.
     let failed = measured.trials.iter().filter(|trial| trial.loss() > ALLOWED);

@@ -19,7 +19,7 @@ pub(crate) const GROUP: Ipv4Addr = Ipv4Addr::new(239, 1, 0, 1);
 /// The UDP port of all flows, in and out.
 pub(crate) const PORT: u16 = 5000;
 /// How long a held datagram waits for others to be joined with, nanoseconds (GRO).
-const GRO_FLUSH: u32 = 20_000;
+const GRO_FLUSH: u32 = 50_000;
 
 /// How the stream comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,7 +5,7 @@ use super::measure::Measured;
 use super::statistics::Sample;
 use super::trial::Trial;
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -43,7 +43,8 @@ struct Row {
     metric: &'static str,
     unit: &'static str,
     sample: Sample,
-    notes: BTreeSet<String>,
+    /// By what they are without their numbers: of several, the one that sorts last.
+    notes: BTreeMap<String, String>,
 }
 
 impl Outcome {
@@ -70,12 +71,18 @@ impl Outcome {
             let known = |row: &Row| row.system == system && row.metric == value.metric;
             if !self.rows.iter().any(known) {
                 let (metric, unit) = (value.metric, value.unit);
-                let (sample, notes) = (Sample::default(), BTreeSet::new());
+                let (sample, notes) = (Sample::default(), BTreeMap::new());
                 self.rows.push(Row { system: system.to_owned(), metric, unit, sample, notes });
             }
             let row = self.rows.iter_mut().find(|row| known(row)).expect("just put there");
             row.sample.values.push(value.value);
-            row.notes.extend(notes.take().unwrap_or_default());
+            for note in notes.take().unwrap_or_default() {
+                let kind = note.chars().filter(|letter| !letter.is_ascii_digit()).collect();
+                let known = row.notes.entry(kind).or_default();
+                if (known.len(), &*known) < (note.len(), &note) {
+                    *known = note;
+                }
+            }
         }
         self.trials.entry(system.to_owned()).or_default().extend(measured.trials);
     }
@@ -107,7 +114,7 @@ impl Outcome {
                 ours.filter(|ours| ours.system.starts_with("mcr") && ours.system != row.system);
             let ratio = ours.and_then(|ours| ours.sample.median()).filter(|_| median != 0.0);
             let ratio = ratio.map(|ours| format!("{:.2}", ours / median)).unwrap_or_default();
-            let notes: Vec<&str> = row.notes.iter().map(String::as_str).collect();
+            let notes: Vec<&str> = row.notes.values().map(String::as_str).collect();
             let _ = writeln!(
                 text,
                 "| {} | {} | {} {} | {} to {} (n = {}) | {ratio} | {} |",

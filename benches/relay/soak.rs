@@ -5,7 +5,7 @@ use super::cpu;
 use super::measure::{ALLOWED, in_words};
 use super::network::Ingress;
 use super::report;
-use super::search::{Probe, Search};
+use super::search::Search;
 use super::statistics::slope;
 use super::systems::{Job, Mcr, Running, System};
 use super::trial::{Bench, Trial, flows, traffic};
@@ -119,8 +119,7 @@ fn highest(bench: &mut Bench, job: &Job) -> f64 {
     let search = Search { first: 80_000.0, allowed: ALLOWED, precision: 0.1 };
     let found = search.run(|rate| {
         let traffic = traffic(Ingress::Nic, 1, rate, Duration::from_millis(700));
-        let trial = bench.trial(&traffic, 1, Some(&running));
-        Probe { sent_rate: trial.sent_rate, loss: trial.loss() }
+        bench.trial(&traffic, 1, Some(&running)).probe()
     });
     eprintln!("soak: at most {:.0} datagrams/s", found.rate);
     found.rate
@@ -136,7 +135,7 @@ fn churn(running: &Running, over: &AtomicBool, changes: &AtomicU64, failed: &Ato
         let rule = number % CHURNED;
         let (name, group) = (format!("churn-{rule}"), format!("239.50.0.{}", rule + 1));
         let target = format!("{group}:6000:out0");
-        let adding = number / CHURNED % 2 == 0;
+        let adding = (number / CHURNED).is_multiple_of(2);
         let output = if adding {
             let input =
                 ["--input-interface", "in0", "--input-group", &group, "--input-port", "6000"];

@@ -1,10 +1,12 @@
 //! One trial: traffic for a while, everything that arrives checked, everybody's run time counted.
 
+use super::arrivals::Arrivals;
 use super::cpu::{self, Meter};
 use super::frames::Flows;
 use super::generator::{Sent, Traffic};
 use super::network::{GROUP, Ingress, Network, PORT, SOURCE};
-use super::sink::{Arrivals, Sink};
+use super::search::Probe;
+use super::sink::Sink;
 use super::systems::Running;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -90,6 +92,12 @@ impl Trial {
         cpu::share(self.generator_cpu, Duration::from_secs_f64(self.seconds))
     }
 
+    /// The trial as a step of a search.
+    pub(crate) fn probe(&self) -> Probe {
+        let sender_at_end = self.generator_share() >= AT_END;
+        Probe { sent_rate: self.sent_rate, loss: self.loss(), sender_at_end }
+    }
+
     /// The relay's share of a CPU, of all its processes together.
     pub(crate) fn relay_share(&self) -> f64 {
         cpu::share(self.relay_cpu_sending, Duration::from_secs_f64(self.seconds))
@@ -107,6 +115,9 @@ impl Trial {
         self.duplicated + self.reordered + self.wrong_size
     }
 }
+
+/// From this share of its CPU on, the sender cannot send faster.
+const AT_END: f64 = 0.85;
 
 /// Traffic of the usual flows.
 pub(crate) fn traffic(ingress: Ingress, flow_count: u32, rate: f64, duration: Duration) -> Traffic {

@@ -31,6 +31,8 @@ fn send() -> Send {
         egress: Egress::Socket { source: Some(OURS.into()), port: None },
         broadcast: false,
         mtu: Some(1500),
+        limit: None,
+        burst: None,
         mtu_policy: MtuPolicy::Fragment,
     }
 }

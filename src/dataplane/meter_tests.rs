@@ -147,8 +147,8 @@ proptest! {
                 // All in parts of a billionth of a bit; each call may win one part of a nanosecond.
                 let window = u128::from(last - admitted[first].0) << PARTS;
                 let most = u128::from(rate) * (window + calls)
-                    + (u128::from(burst * 8) * u128::from(SECOND) << PARTS);
-                prop_assert!(u128::from(sum) * u128::from(SECOND) << PARTS <= most);
+                    + ((u128::from(burst * 8) * u128::from(SECOND)) << PARTS);
+                prop_assert!((u128::from(sum) * u128::from(SECOND)) << PARTS <= most);
             }
         }
     }

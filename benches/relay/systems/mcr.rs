@@ -167,6 +167,13 @@ impl Control {
         });
     }
 
+    /// Super-frames that came in.
+    pub(crate) fn super_frames(&self) -> u64 {
+        let stats = self.json(&["stats"]);
+        let ports = stats["ports"].as_array().map(Vec::as_slice).unwrap_or_default();
+        ports.iter().filter_map(|port| port["superFrames"].as_u64()).sum()
+    }
+
     /// What the relay dropped, by name.
     pub(crate) fn drops(&self) -> BTreeMap<String, u64> {
         let mut drops = BTreeMap::new();

@@ -171,7 +171,7 @@ impl Batch {
             run.has_checksums &= datagram.checksum != Checksum::Absent;
             run.count += count;
             run.bytes += datagram.payload_len;
-            run.open = run.bytes % run.segment == 0;
+            run.open = run.bytes.is_multiple_of(run.segment);
             self.parts[run.last as usize].next = part;
             run.last = part;
             self.latest = known.map(|at| (flow, at));
@@ -197,7 +197,9 @@ impl Batch {
                 segment: first.segment,
                 has_checksums: first.checksum != Checksum::Absent,
                 numbered: true,
-                open: first.protocol == protocol::UDP && len > 0 && len % first.segment == 0,
+                open: first.protocol == protocol::UDP
+                    && len > 0
+                    && len.is_multiple_of(first.segment),
                 first: part,
                 last: part,
             });
