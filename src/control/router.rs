@@ -361,6 +361,10 @@ impl Router {
             worker.generation = 0;
         }
         self.ports.all_gone();
+    }
+
+    /// A data plane is there that knows nothing: it shall have the table, whatever was sent before.
+    pub fn publish_again(&mut self) {
         self.resend = true;
         self.dirty = true;
     }

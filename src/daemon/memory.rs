@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn a_rule_is_remembered_as_it_is_and_what_is_not_one_is_counted() {
         let text = r#"{"name": "a", "priority": 7, "input": {"interface": "eth0",
-            "groups": ["239.1.1.0/24"], "port": "5000-5010", "source": "10.0.0.0/8"},
+            "group": "239.1.1.0/24", "port": 5000},
             "outputs": [{"interface": "eth1", "ttl": 3}, {"address": "192.0.2.1", "port": 9}]}"#;
         for origin in [Origin::File, Origin::Runtime] {
             let rule = config::rule_from_json(text.as_bytes(), origin).expect("a rule");

@@ -17,6 +17,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread::JoinHandle;
@@ -252,7 +253,9 @@ fn spawn(path: &Path) -> io::Result<i32> {
         |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
     let listener = UnixListener::bind(path).map_err(about)?;
     fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(about)?;
+    // The very program that runs here, whatever stands under its name by now.
     let child = Command::new("/proc/self/exe")
+        .arg0("mcrd")
         .arg("dataplane")
         .stdin(Stdio::from(OwnedFd::from(listener)))
         .stdout(Stdio::null())

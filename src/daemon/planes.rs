@@ -129,6 +129,7 @@ impl Daemon {
                 let workers = u32::try_from(found.inventory.workers.len()).unwrap_or(0);
                 self.sockets.plane_started(plane, workers);
                 self.remember_all();
+                self.router.publish_again();
                 let after_ms = u64::try_from(self.planes.started.since(missed).as_millis());
                 let after_ms = after_ms.unwrap_or(u64::MAX);
                 self.announce(vec![Notice::DataPlaneRestarted { pid, after_ms }]);

@@ -76,6 +76,12 @@ impl Daemon {
         let kept = inventory.kept.clone();
         let mut sockets = Sockets::new(plane, workers, kept, receive_buffer);
         info!(rules = loaded.rules.len(), workers, "starting");
+        let but_workers =
+            |settings: &Settings| Settings { workers: Vec::new(), ..settings.clone() };
+        if but_workers(&inventory.settings) != but_workers(&wanted) {
+            let sections = "dataplane";
+            warn!(sections, "the running data plane has other settings until it is started anew");
+        }
         let lost = match attached {
             true => adopt(&mut router, &mut sockets, &inventory, ports),
             false => 0,

@@ -51,7 +51,10 @@ fn sent_by(mcrd: &Relay, name: &str) -> u64 {
 pub(crate) fn control_killed(lab: &Lab) {
     let [source, relay, receiver] = topology(lab);
     let mut mcrd = Relay::with_config(&relay, lab.directory(), &file(0));
-    mcrd.add("--name runtime --in in0 --group 239.1.1.3 --port 5000 --out out0:239.2.2.4:6000");
+    mcrd.add(
+        "--name runtime --input-interface in0 --input-group 239.1.1.3 --input-port 5000 \
+         --outputs 239.2.2.4:6000:out0",
+    );
     mcrd.wait_all_active(3);
     let plane = mcrd.plane_pid();
     let count = if verify() { 60_000 } else { 12_000 };

@@ -169,11 +169,12 @@ fn a_data_plane_that_died_is_told_everything_again_and_counters_stay() {
     core.acknowledge();
     core.tell(report(0, 0, 5));
     let asked = core.step(Event::DataPlaneDied { reason: "killed".to_owned() });
-    assert_eq!(asked, ["publish 2"], "the next one finds it");
+    assert!(asked.is_empty(), "nobody is there to be asked");
     assert_eq!(core.state("r").1, Some("input: its worker does not run".to_owned()));
     assert_eq!(core.status("r").matched.datagrams, 5);
     assert_eq!(frames(&core), (vec![], 5));
-    assert!(core.step(ready(1)).is_empty());
+    core.router.publish_again();
+    assert_eq!(core.step(ready(1)), ["publish 2"]);
     assert_eq!(core.step(ready(0)), ["open 1 packet 1 at 0: 239.1.1.1"]);
     core.tell(report(0, 1, 1));
     assert_eq!((core.state("r").0, core.status("r").matched.datagrams), (State::Active, 6));
