@@ -134,6 +134,11 @@ impl Relay {
         self.process.signal(signal);
     }
 
+    /// Sends the data plane a signal.
+    pub(crate) fn signal_plane(&self, signal: Signal) {
+        kill(Pid::from_raw(self.plane_pid()), signal).expect("a data plane runs");
+    }
+
     /// Kills control with SIGKILL; the data plane stays.
     pub(crate) fn kill(&mut self) {
         self.process.signal(Signal::SIGKILL);
