@@ -11,6 +11,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(run) => relay(run),
+        Command::Dataplane => data_plane(),
         Command::Schema { kind } => print(&schema::pretty(&kind.document())),
         Command::Crd { json: true } => print(&schema::pretty(&schema::crd())),
         Command::Crd { json: false } => print(&schema::crd_yaml()),
@@ -28,6 +29,16 @@ fn relay(run: Run) -> ExitCode {
         }
         Err(StartError::Other(error)) => {
             eprintln!("mcrd: {error:#}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn data_plane() -> ExitCode {
+    match mcr::dataplane::process::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("mcrd dataplane: {error}");
             ExitCode::from(1)
         }
     }

@@ -80,6 +80,10 @@ fn words(notice: &Notice) -> String {
         Notice::WorkerDied { worker, reason } => {
             format!("worker {worker} died: {}", shown(reason))
         }
+        Notice::DataPlaneDied { reason } => format!("the data plane died: {}", shown(reason)),
+        Notice::DataPlaneRestarted { pid, after_ms } => {
+            format!("the data plane was restarted after {after_ms} ms, as process {pid}")
+        }
         Notice::PortFailed { interface, reason, .. } => {
             format!("input port on {} failed: {}", shown(interface), shown(reason))
         }

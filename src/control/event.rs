@@ -217,11 +217,6 @@ pub enum Event {
     },
     /// Let there be so many workers that are bound to no core, 1 to 64.
     Workers(u32),
-    /// A worker that was too many has reported for the last time and ended.
-    WorkerStopped {
-        /// Which.
-        worker: u32,
-    },
     /// A worker works by a table.
     Programmed {
         /// Which.
@@ -229,7 +224,17 @@ pub enum Event {
         /// The table's generation.
         generation: u64,
     },
-    /// A worker is gone, and its ports and counters with it.
+    /// The data plane is gone, with all workers, ports and counters.
+    DataPlaneDied {
+        /// Why.
+        reason: String,
+    },
+    /// A worker that was too many has reported for the last time and ended.
+    WorkerStopped {
+        /// Which.
+        worker: u32,
+    },
+    /// A worker is gone, and its counters with it; it is started again, and reads its ports again.
     WorkerDied {
         /// Which.
         worker: u32,

@@ -6,6 +6,7 @@
 //! `said` tells what has changed as [`notice`]s, `dry_run` what would change, and [`ledger`] whether
 //! the counters add up.
 
+pub mod adopt;
 mod dry_run;
 mod egress;
 pub mod event;

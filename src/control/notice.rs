@@ -97,6 +97,18 @@ pub enum Notice {
         /// Why.
         reason: String,
     },
+    /// The data plane has ended by itself, with all workers; another is started.
+    DataPlaneDied {
+        /// What is known of it.
+        reason: String,
+    },
+    /// Another data plane runs.
+    DataPlaneRestarted {
+        /// Its process.
+        pid: u32,
+        /// Milliseconds since the one before was missed.
+        after_ms: u64,
+    },
     /// An input socket could not be opened or has failed; it is tried again.
     PortFailed {
         /// The interface.

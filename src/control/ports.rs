@@ -19,7 +19,7 @@ pub(super) enum PortState {
     Open,
     /// Wanted; could not be opened or has failed.
     Failed { reason: String, retry_at: Time },
-    /// Wanted; its worker does not run, and opens it when it does.
+    /// Wanted; the data plane does not run, and opens it when it does.
     Waiting,
 }
 
@@ -34,6 +34,8 @@ pub(super) struct Port {
     pub(super) moved: bool,
     pub(super) key: PortKey,
     pub(super) filter: InputFilter,
+    /// Whether it lets that in is not known.
+    pub(super) unsure: bool,
     pub(super) state: PortState,
     /// Its number has been given out.
     numbered: bool,
@@ -44,6 +46,15 @@ pub(super) struct Port {
 }
 
 impl Port {
+    /// One that has counted nothing and never failed.
+    pub(super) fn open(id: u32, worker: u32, key: PortKey, state: PortState) -> Self {
+        let numbered = state == PortState::Open;
+        let counters = PortCounters::default();
+        let (bound, moved, unsure, failures) = (false, false, false, 0);
+        let filter = InputFilter::default();
+        Self { id, worker, bound, moved, key, filter, unsure, state, numbered, failures, counters }
+    }
+
     /// Frames that the kernel queued or dropped, and those it dropped. For UDP it counts its drops
     /// only: what was taken is added.
     pub(super) fn kernel_counters(&self) -> (u64, u64) {
@@ -98,7 +109,7 @@ pub(super) struct Ports {
     closing: BTreeMap<u32, Port>,
     /// Sums over ports that are closed.
     pub(super) closed: (u64, PortCounters, (u64, u64)),
-    next: u32,
+    pub(super) next: u32,
 }
 
 impl Ports {
@@ -124,7 +135,8 @@ impl Ports {
                 self.add_port(*key, worker, want.worker.is_some());
             }
             let Some(port) = self.by_key.get_mut(key) else { continue };
-            let changed = port.filter != want.filter;
+            let unsure = std::mem::take(&mut port.unsure);
+            let changed = unsure || port.filter != want.filter;
             port.filter.clone_from(&want.filter);
             let due = match &port.state {
                 PortState::Open => {
@@ -150,20 +162,14 @@ impl Ports {
     }
 
     fn add_port(&mut self, key: PortKey, worker: u32, bound: bool) {
-        let port = Port {
-            id: self.next,
-            worker,
-            bound,
-            moved: false,
-            key,
-            filter: InputFilter::default(),
-            state: PortState::Waiting,
-            numbered: false,
-            failures: 0,
-            counters: PortCounters::default(),
-        };
+        let port = Port::open(self.next, worker, key, PortState::Waiting);
+        self.take_over(Port { bound, ..port });
         self.next += 1;
-        self.by_key.insert(key, port);
+    }
+
+    /// Adds a port as it is.
+    pub(super) fn take_over(&mut self, port: Port) {
+        self.by_key.insert(port.key, port);
     }
 
     /// Into how many shards an interface is divided; none = it has no port.
@@ -246,21 +252,14 @@ impl Ports {
         self.closed.2.1 += dropped;
     }
 
-    /// All ports of a worker are gone with it; they are opened again when it runs.
-    pub(super) fn worker_died(&mut self, worker: u32) {
-        let lost: Vec<Port> =
-            self.by_key.values_mut().filter(|port| port.worker == worker).map(Port::end).collect();
-        for port in &lost {
-            if port.state == PortState::Open {
-                self.retire(port);
-            }
+    /// All ports are gone with the data plane; they are opened again when their workers run.
+    pub(super) fn all_gone(&mut self) {
+        let lost: Vec<Port> = self.by_key.values_mut().map(Port::end).collect();
+        for port in lost.iter().filter(|port| port.state == PortState::Open) {
+            self.retire(port);
         }
-        let gone: Vec<u32> =
-            self.closing.values().filter(|p| p.worker == worker).map(|p| p.id).collect();
-        for id in gone {
-            if let Some(port) = self.closing.remove(&id) {
-                self.retire(&port);
-            }
+        for port in std::mem::take(&mut self.closing).into_values() {
+            self.retire(&port);
         }
     }
 

@@ -16,7 +16,9 @@ use std::net::{IpAddr, Ipv4Addr};
 const MAX_LOCAL_GROUPS: usize = 1024;
 
 /// An input socket that rules need.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub enum PortKey {
     /// AF_PACKET on an interface: the shard of this number, from 0. What a rule needs is said as shard 0
     /// and means all of them.

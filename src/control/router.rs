@@ -124,7 +124,11 @@ pub struct Router {
     ask_again_at: Option<Time>,
     /// The generation of the last table that gave slots to new owners.
     last_reset: u64,
-    dirty: bool,
+    pub(super) dirty: bool,
+    /// The data plane does not have the table, whatever else is said.
+    pub(super) resend: bool,
+    /// Nothing is asked for before the network is known.
+    pub(super) awaits_network: bool,
     /// A time that was waited for has come.
     due: bool,
     pub(super) outputs: VecDeque<Output>,
@@ -156,6 +160,8 @@ impl Router {
             ask_again_at: None,
             last_reset: 0,
             dirty: false,
+            resend: false,
+            awaits_network: false,
             due: false,
             outputs: VecDeque::new(),
             said: Said::default(),
@@ -198,6 +204,7 @@ impl Router {
                 }
             }
             Event::WorkerDied { worker, reason } => self.worker_died(worker, reason),
+            Event::DataPlaneDied { reason } => self.data_plane_died(&reason),
             Event::Report(report) => self.report(*report),
             // What is due is done by `settle`: the network may change before.
             Event::Timeout => self.due = true,
@@ -208,6 +215,9 @@ impl Router {
 
     /// Draws the consequences of all events since the last call; many events cost one compilation.
     pub fn settle(&mut self, now: Time) {
+        if self.awaits_network {
+            return;
+        }
         let due = std::mem::take(&mut self.due);
         if std::mem::take(&mut self.dirty) {
             self.recompile(now);
@@ -264,6 +274,7 @@ impl Router {
 
     fn net(&mut self, event: NetEvent) {
         let is_route = matches!(event, NetEvent::Route(_) | NetEvent::RouteGone(_));
+        self.awaits_network &= !matches!(event, NetEvent::Snapshot(_));
         let changes = self.interfaces.apply(event);
         for index in changes.gone {
             self.interface_gone(index);
@@ -300,8 +311,6 @@ impl Router {
         if let Some(worker) = self.workers.get_mut(number as usize) {
             self.lost_slots.merge(&std::mem::take(&mut worker.slots));
             *worker = Worker::default();
-            // None has ended that is still wanted, but it may be wanted again by now.
-            self.ports.worker_died(number);
         }
         let wanted = self.layout.free().end as usize;
         while self.workers.len() > wanted && self.workers.last().is_some_and(|last| !last.running) {
@@ -319,8 +328,7 @@ impl Router {
             worker.reason = reason;
             worker.notes = notes;
             worker.running = true;
-            // It knows no table yet, and its ports wait for it.
-            worker.generation = 0;
+            // Ports may wait for it.
             self.dirty = true;
         }
     }
@@ -333,8 +341,32 @@ impl Router {
             worker.reason = Some(reason);
             worker.generation = 0;
             worker.restarts += 1;
-            self.ports.worker_died(number);
         }
+    }
+
+    /// There are so many workers, and there shall be those of the layout.
+    pub(super) fn resize_from(&mut self, workers: usize) {
+        let most = workers.max(self.layout.plans().len());
+        self.workers.resize(most, Worker::default());
+        self.uneven = true;
+        self.resized = true;
+        self.due = true;
+    }
+
+    fn data_plane_died(&mut self, reason: &str) {
+        for worker in &mut self.workers {
+            self.lost_slots.merge(&std::mem::take(&mut worker.slots));
+            worker.running = false;
+            worker.reason = Some(reason.to_owned());
+            worker.generation = 0;
+        }
+        self.ports.all_gone();
+    }
+
+    /// A data plane is there that knows nothing: it shall have the table, whatever was sent before.
+    pub fn publish_again(&mut self) {
+        self.resend = true;
+        self.dirty = true;
     }
 
     fn report(&mut self, report: WorkerReport) {
@@ -391,9 +423,9 @@ impl Router {
     /// Gives the workers a new table, unless all of them have one that does the same.
     fn publish(&mut self, fib: Fib) {
         let (reset_rules, reset_outputs) = self.rules.take_resets();
-        let all_have_it =
-            self.workers.iter().all(|worker| worker.generation == self.fib.generation());
-        if all_have_it && reset_rules.is_empty() && fib.forwards_like(&self.fib) {
+        // What was sent, all workers get, those that are started later too.
+        let sent = !std::mem::take(&mut self.resend);
+        if sent && reset_rules.is_empty() && fib.forwards_like(&self.fib) {
             return;
         }
         self.fib = Arc::new(fib);
@@ -492,6 +524,10 @@ impl Router {
         })
     }
 
+    fn runs(&self, worker: u32) -> bool {
+        self.workers.get(worker as usize).is_some_and(|worker| worker.running)
+    }
+
     /// Why none of a rule's input ports is open; none where one is.
     pub(super) fn port_trouble(&self, resolution: &Resolution) -> Option<String> {
         let mut trouble = None;
@@ -500,8 +536,8 @@ impl Router {
             behind.peek()?;
             for port in behind {
                 let text = match &port.state {
-                    PortState::Open => return None,
-                    PortState::Waiting => "its worker does not run",
+                    PortState::Open if self.runs(port.worker) => return None,
+                    PortState::Open | PortState::Waiting => "its worker does not run",
                     PortState::Failed { reason, .. } => reason,
                 };
                 trouble.get_or_insert_with(|| format!("input: {text}"));

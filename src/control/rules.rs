@@ -1,9 +1,10 @@
 //! The rules that people and programs asked for, with their places in the counter arrays.
 
+use super::adopt::KeptRule;
 use super::event::Refusal;
 use crate::fib::{OutputSlot, RuleSlot};
 use crate::types::{Origin, Rule, RuleId};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// Rules at most.
 pub const MAX_RULES: usize = 100_000;
@@ -19,6 +20,13 @@ pub(super) struct Entry {
     pub(super) serial: u64,
 }
 
+impl Entry {
+    pub(super) fn kept(&self) -> KeptRule {
+        let Self { rule, slot, outputs, serial } = self.clone();
+        KeptRule { rule, slot, outputs, serial }
+    }
+}
+
 /// Numbers that are given out, taken back and given out again.
 #[derive(Clone, Debug, Default)]
 struct Slots {
@@ -27,6 +35,12 @@ struct Slots {
 }
 
 impl Slots {
+    /// All but those that are taken.
+    fn around(taken: &BTreeSet<u32>) -> Self {
+        let next = taken.last().map_or(0, |last| last + 1);
+        Self { next, free: (0..next).rev().filter(|slot| !taken.contains(slot)).collect() }
+    }
+
     fn take(&mut self) -> u32 {
         self.free.pop().unwrap_or_else(|| {
             self.next += 1;
@@ -44,6 +58,8 @@ pub(super) struct Rules {
     serial: u64,
     /// Slots that got new owners since the last [`Rules::take_resets`].
     reset: (Vec<RuleSlot>, Vec<OutputSlot>),
+    /// Rules that came, went or changed since the last [`Rules::take_changed`].
+    changed: BTreeSet<RuleId>,
 }
 
 impl Rules {
@@ -189,6 +205,27 @@ impl Rules {
         self.remove(&id).ok_or_else(|| Refusal::NoSuchRule(selector.to_owned()))
     }
 
+    /// Takes over a rule that has its slots; [`Rules::close_gaps`] follows.
+    pub(super) fn adopt(&mut self, entry: Entry) {
+        self.serial = self.serial.max(entry.serial);
+        self.entries.insert(entry.rule.id.clone(), entry);
+    }
+
+    /// Makes the slots that no rule has the ones to be given out next.
+    pub(super) fn close_gaps(&mut self) {
+        let taken = self.entries.values().map(|entry| entry.slot.0).collect();
+        self.rule_slots = Slots::around(&taken);
+        let outputs = self.entries.values().flat_map(|entry| &entry.outputs);
+        self.output_slots = Slots::around(&outputs.map(|slot| slot.0).collect());
+    }
+
+    /// The rules that came, went or changed since the last call; none = gone.
+    pub(super) fn take_changed(&mut self) -> Vec<(RuleId, Option<KeptRule>)> {
+        let changed = std::mem::take(&mut self.changed).into_iter();
+        let kept = |id: &RuleId| self.entries.get(id).map(Entry::kept);
+        changed.map(|id| (id.clone(), kept(&id))).collect()
+    }
+
     fn insert(&mut self, rule: Rule) {
         let slot = RuleSlot(self.rule_slots.take());
         let outputs: Vec<OutputSlot> =
@@ -197,11 +234,13 @@ impl Rules {
         self.reset.1.extend(&outputs);
         self.serial += 1;
         let id = rule.id.clone();
+        self.changed.insert(id.clone());
         self.entries.insert(id, Entry { rule, slot, outputs, serial: self.serial });
     }
 
     fn remove(&mut self, id: &RuleId) -> Option<Entry> {
         let entry = self.entries.remove(id)?;
+        self.changed.insert(id.clone());
         self.rule_slots.free.push(entry.slot.0);
         self.output_slots.free.extend(entry.outputs.iter().map(|slot| slot.0));
         Some(entry)

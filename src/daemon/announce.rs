@@ -48,6 +48,10 @@ fn log_one(notice: &Notice, many: bool) {
             warn!(worker, tier, reason, "worker runs without io_uring: slower");
         }
         Notice::WorkerDied { worker, reason } => error!(worker, error = reason, "worker died"),
+        Notice::DataPlaneDied { reason } => error!(error = reason, "data plane died"),
+        Notice::DataPlaneRestarted { pid, after_ms } => {
+            warn!(pid, after_ms, "data plane restarted");
+        }
         Notice::PortFailed { interface: iface, ifindex, reason } => {
             warn!(iface, ifindex = ifindex.0, error = reason, "input port failed");
         }

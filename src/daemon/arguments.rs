@@ -32,6 +32,9 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Forward packets for `mcrd run`, which starts it with its socket as standard input.
+    #[command(hide = true)]
+    Dataplane,
     /// Write the man pages of all programs and of the configuration file, for packages.
     #[command(hide = true)]
     Man {

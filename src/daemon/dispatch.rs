@@ -1,11 +1,11 @@
-//! Does what the core asks for: sockets, memberships, messages to workers.
+//! Does what the core asks for: sockets, memberships, messages to the data plane.
 
+use super::plane::Plane;
 use crate::control::PortKey;
 use crate::control::event::{Event, WorkerReport};
 use crate::control::router::Output;
-use crate::dataplane::link::{Ingress, Port, PortId, Report, ToWorker};
-use crate::dataplane::meter::Meters;
-use crate::dataplane::pool::Pool;
+use crate::dataplane::link::{Ingress, PortId, Report};
+use crate::dataplane::process::message::{Note, PortSpec, ToPlane};
 use crate::fib::counters::PortCounters;
 use crate::sockets::membership::Memberships;
 use crate::sockets::ports::InputSocket;
@@ -15,59 +15,60 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddrV4;
-use std::sync::Arc;
-use tracing::debug;
+use std::os::fd::OwnedFd;
+use tracing::{debug, warn};
 
-/// Why a port cannot be opened.
-const GONE: &str = "its worker is not running";
-
-/// Where a port goes when its worker has given it back.
-struct Move {
-    to: u32,
-    /// It is not wanted any more.
-    close: bool,
-}
-
-/// Everything of the kernel's that control holds.
+/// Everything of the kernel's that control holds, and the data plane.
 pub(super) struct Sockets {
-    /// By port number: the worker, the interface, the socket.
-    inputs: BTreeMap<u32, (u32, IfIndex, InputSocket)>,
+    /// None = it has died, and another is not there yet.
+    pub(super) plane: Option<Plane>,
+    /// By port number: the interface, the socket.
+    inputs: BTreeMap<u32, (IfIndex, InputSocket)>,
     /// Of interfaces that are divided: what their next sockets join.
     families: BTreeMap<IfIndex, Family>,
-    /// Ports that a worker has been asked to give back.
-    moving: BTreeMap<u32, Move>,
     memberships: Memberships,
+    /// Sockets of memberships that the data plane holds for us, by their names there.
+    kept: BTreeSet<u64>,
+    /// What is added to the numbers of our sockets to make names that no earlier control gave.
+    first_token: u64,
+    /// Held since an earlier control, as long as ours are not all there.
+    old_kept: Vec<u64>,
     /// Ports that are closed because of a failure of ours.
     failing: BTreeMap<u32, String>,
-    /// Workers that are not running.
-    dead: BTreeSet<u32>,
-    workers: BTreeSet<u32>,
-    /// Of the table that was published last.
-    meters: Arc<Meters>,
+    /// Workers that answer.
+    running: BTreeSet<u32>,
     /// Bytes that may wait in the kernel for each input port.
     receive_buffer: u32,
 }
 
 impl Sockets {
-    pub(super) fn new(workers: u32, receive_buffer: u32) -> Self {
+    pub(super) fn new(plane: Plane, workers: u32, kept: Vec<u64>, receive_buffer: u32) -> Self {
         Self {
+            plane: Some(plane),
             receive_buffer,
-            meters: Arc::default(),
             inputs: BTreeMap::new(),
             families: BTreeMap::new(),
-            moving: BTreeMap::new(),
             failing: BTreeMap::new(),
             memberships: Memberships::new(),
-            dead: BTreeSet::new(),
-            workers: (0..workers).collect(),
+            kept: BTreeSet::new(),
+            first_token: kept.iter().max().map_or(0, |last| last + 1),
+            old_kept: kept,
+            running: (0..workers).collect(),
         }
     }
 
-    /// Does one thing; the events are what became of it.
-    pub(super) fn dispatch(&mut self, pool: &Pool, output: Output) -> Vec<Event> {
+    /// Sends the data plane a message, where there is one.
+    pub(super) fn send(&mut self, message: &ToPlane, descriptor: Option<OwnedFd>) {
+        if let Some(plane) = &mut self.plane {
+            plane.send(message, descriptor);
+        }
+    }
+
+    /// Does one thing; the events are what became of it. `notes` go with a table.
+    pub(super) fn dispatch(&mut self, output: Output, notes: &mut Vec<Note>) -> Vec<Event> {
         match output {
             Output::OpenPort { port, worker, key, shards, link_layer, filter } => {
-                let opened = self.open(pool, (port, worker), (key, shards), link_layer, &filter);
+                let opened = self.open((port, worker), (key, shards), link_layer, &filter);
                 self.forget_families();
                 match opened {
                     Ok(()) => Vec::new(),
@@ -76,26 +77,28 @@ impl Sockets {
                     }
                 }
             }
-            Output::SetFilter { port, filter } => self.set_filter(pool, port, &filter),
-            Output::ClosePort { port } => self.close(pool, port),
+            Output::SetFilter { port, filter } => {
+                self.set_filter(port, &filter);
+                Vec::new()
+            }
             Output::MovePort { port, worker } => {
-                self.release(pool, port, worker);
+                self.send(&ToPlane::Move { port: PortId(port), worker }, None);
+                Vec::new()
+            }
+            Output::ClosePort { port } => {
+                self.close(port);
                 Vec::new()
             }
             Output::Publish { fib, reset_rules, reset_outputs } => {
                 debug!(generation = fib.generation(), "publishing a table");
-                self.meters = self.meters.follow(&fib);
-                self.to_all(pool, || ToWorker::Publish {
-                    fib: fib.clone(),
-                    meters: self.meters.clone(),
-                    reset_rules: reset_rules.clone(),
-                    reset_outputs: reset_outputs.clone(),
-                });
+                let notes = std::mem::take(notes);
+                self.send(&ToPlane::Publish { fib, reset_rules, reset_outputs, notes }, None);
                 Vec::new()
             }
             Output::Memberships(wanted) => vec![self.join(&wanted)],
             Output::InterfaceGone(index) => {
                 self.memberships.interface_gone(index);
+                self.keep_memberships();
                 self.families.remove(&index);
                 Vec::new()
             }
@@ -106,7 +109,6 @@ impl Sockets {
 
     fn open(
         &mut self,
-        pool: &Pool,
         (port, worker): (u32, u32),
         (key, shards): (PortKey, u32),
         link_layer: LinkLayer,
@@ -132,81 +134,91 @@ impl Sockets {
             ),
         };
         let socket = input.share()?;
-        let open = ToWorker::Open(Port {
+        let spec = PortSpec {
             id: PortId(port),
             iif: key.iif(),
             ingress,
-            socket,
             counters: PortCounters::default(),
-        });
-        if !pool.send(worker, open) {
-            return Err(io::Error::other(GONE));
-        }
-        self.inputs.insert(port, (worker, key.iif(), input));
+            label: serde_json::to_vec(&key)?,
+        };
+        self.send(&ToPlane::Open { worker, port: spec }, Some(socket));
+        self.inputs.insert(port, (key.iif(), input));
         Ok(())
     }
 
-    fn set_filter(&mut self, pool: &Pool, port: u32, filter: &InputFilter) -> Vec<Event> {
-        let outcome = self.inputs.get_mut(&port).map(|(_, _, input)| input.set_filter(filter));
+    /// Takes over a port that an earlier control has opened: what it is to the core.
+    pub(super) fn adopt(&mut self, port: &PortSpec, socket: OwnedFd) -> io::Result<PortKey> {
+        let key: PortKey = serde_json::from_slice(&port.label)?;
+        let input = match port.ingress {
+            Ingress::Packet(link_layer) => InputSocket::adopt_packet(socket, port.iif, link_layer)?,
+            Ingress::Udp(_) => InputSocket::adopt_udp(socket),
+        };
+        self.inputs.insert(port.id.0, (port.iif, input));
+        Ok(key)
+    }
+
+    fn set_filter(&mut self, port: u32, filter: &InputFilter) {
+        let outcome = self.inputs.get_mut(&port).map(|(_, input)| input.set_filter(filter));
         if let Some(Err(error)) = outcome {
             // The old filter stays: new groups would be missing, so the port counts as failed.
             // Its last counters come with the worker's answer, and the reason with them.
             self.failing.insert(port, format!("cannot set the filter: {error}"));
-            return self.close(pool, port);
+            self.close(port);
         }
-        Vec::new()
     }
 
-    fn close(&mut self, pool: &Pool, port: u32) -> Vec<Event> {
-        let Some((worker, _, input)) = self.inputs.get_mut(&port) else { return Vec::new() };
+    pub(super) fn close(&mut self, port: u32) {
         // Nothing more comes in: what the kernel has counted by now is final.
-        if let Err(error) = input.set_filter(&InputFilter::default()) {
+        if let Some((_, input)) = self.inputs.get_mut(&port)
+            && let Err(error) = input.set_filter(&InputFilter::default())
+        {
             debug!(port, %error, "cannot shut an input port's filter");
         }
-        if let Some(on_its_way) = self.moving.get_mut(&port) {
-            on_its_way.close = true;
-            return Vec::new();
-        }
-        // A worker that is gone has closed it.
-        pool.send(*worker, ToWorker::Close(PortId(port)));
-        Vec::new()
-    }
-
-    /// Asks the worker that has a port to give it back; see [`Self::released`].
-    fn release(&mut self, pool: &Pool, port: u32, to: u32) {
-        let Some((worker, _, _)) = self.inputs.get(&port) else { return };
-        let on_its_way = self.moving.insert(port, Move { to, close: false }).is_some();
-        if !on_its_way {
-            // A worker that is gone says so, and the port has failed then.
-            pool.send(*worker, ToWorker::Release(PortId(port)));
-        }
-    }
-
-    /// A worker has given a port back, with what waits in it: another one reads on.
-    pub(super) fn released(&mut self, pool: &Pool, released: Port) -> Option<Event> {
-        let port = released.id.0;
-        let Move { to, close } = self.moving.remove(&port)?;
-        let (worker, _, _) = self.inputs.get_mut(&port)?;
-        *worker = to;
-        if !pool.send(to, ToWorker::Open(released)) {
-            self.closed(port);
-            return Some(Event::PortFailed { port, reason: GONE.to_owned() });
-        }
-        if close {
-            // It counts what waited in it.
-            pool.send(to, ToWorker::Close(PortId(port)));
-        }
-        None
+        self.send(&ToPlane::Close(PortId(port)), None);
     }
 
     fn join(&mut self, wanted: &BTreeSet<Membership>) -> Event {
         let failed = self.memberships.set(wanted);
+        self.keep_memberships();
+        if failed.is_empty() {
+            self.forget_old();
+        }
         Event::Memberships {
             failed: failed.into_iter().map(|(m, error)| (m, error.to_string())).collect(),
         }
     }
 
-    /// A worker has let go of a port: our descriptor goes too.
+    /// Has the data plane hold our memberships' sockets, so that they outlive us.
+    fn keep_memberships(&mut self) {
+        let Some(plane) = &mut self.plane else { return };
+        let mut now = BTreeSet::new();
+        for (number, socket) in self.memberships.sockets() {
+            let token = self.first_token + number;
+            if !self.kept.contains(&token) {
+                match socket.try_clone_to_owned() {
+                    Ok(socket) => plane.send(&ToPlane::Keep { token }, Some(socket)),
+                    Err(error) => {
+                        warn!(%error, "a membership would not outlive this process");
+                        continue;
+                    }
+                }
+            }
+            now.insert(token);
+        }
+        for &token in self.kept.difference(&now) {
+            plane.send(&ToPlane::Forget { token }, None);
+        }
+        self.kept = now;
+    }
+
+    /// The memberships of an earlier control are of no more use.
+    pub(super) fn forget_old(&mut self) {
+        for token in std::mem::take(&mut self.old_kept) {
+            self.send(&ToPlane::Forget { token }, None);
+        }
+    }
+
+    /// The data plane has let go of a port: our descriptor goes too.
     pub(super) fn closed(&mut self, port: u32) {
         self.inputs.remove(&port);
         self.forget_families();
@@ -216,7 +228,7 @@ impl Sockets {
     fn forget_families(&mut self) {
         let inputs = &self.inputs;
         self.families
-            .retain(|iif, _| inputs.values().any(|(_, of, input)| of == iif && input.is_shard()));
+            .retain(|iif, _| inputs.values().any(|(of, input)| of == iif && input.is_shard()));
     }
 
     /// Why we had a port closed that is wanted.
@@ -226,42 +238,40 @@ impl Sockets {
 
     /// Interfaces whose packet sockets are dead, though nobody has said that they are gone.
     pub(super) fn unbound(&self) -> BTreeSet<IfIndex> {
-        self.inputs
-            .values()
-            .filter(|(_, _, input)| !input.is_bound())
-            .map(|(_, iif, _)| *iif)
-            .collect()
+        self.inputs.values().filter(|(_, input)| !input.is_bound()).map(|(iif, _)| *iif).collect()
     }
 
-    /// A worker's ports are closed on its side; ours go with it. Those that were on their way to another
-    /// are lost: the core believes them there.
-    pub(super) fn worker_died(&mut self, worker: u32) -> Vec<Event> {
-        self.inputs.retain(|_, (owner, _, _)| *owner != worker);
-        self.forget_families();
-        self.failing.retain(|port, _| self.inputs.contains_key(port));
-        self.dead.insert(worker);
-        let lost = self.moving.extract_if(.., |port, _| !self.inputs.contains_key(port));
-        let reason = || "the worker that had it died".to_owned();
-        lost.map(|(port, _)| Event::PortFailed { port, reason: reason() }).collect()
+    /// Its ports are read again when it is started again.
+    pub(super) fn worker_died(&mut self, worker: u32) {
+        self.running.remove(&worker);
     }
 
     /// A worker runs, or runs again.
     pub(super) fn worker_started(&mut self, worker: u32) {
-        self.workers.insert(worker);
-        self.dead.remove(&worker);
+        self.running.insert(worker);
+    }
+
+    /// The data plane is gone with all that it had. What it was, to be buried.
+    pub(super) fn plane_died(&mut self) -> Option<Plane> {
+        self.inputs.clear();
+        self.families.clear();
+        self.failing.clear();
+        self.running.clear();
+        self.kept.clear();
+        self.old_kept.clear();
+        self.plane.take()
+    }
+
+    /// Another one is there.
+    pub(super) fn plane_started(&mut self, plane: Plane, workers: u32) {
+        self.plane = Some(plane);
+        self.running = (0..workers).collect();
+        self.keep_memberships();
     }
 
     /// Workers that answer.
     pub(super) fn running(&self) -> BTreeSet<u32> {
-        self.workers.difference(&self.dead).copied().collect()
-    }
-
-    /// Sends a message to every worker that runs.
-    pub(super) fn to_all(&self, pool: &Pool, message: impl Fn() -> ToWorker) {
-        for worker in self.running() {
-            // One that has died meanwhile says so itself.
-            pool.send(worker, message());
-        }
+        self.running.clone()
     }
 }
 

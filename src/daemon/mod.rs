@@ -4,6 +4,9 @@ mod announce;
 pub mod arguments;
 mod dispatch;
 mod limits;
+mod memory;
+mod plane;
+mod planes;
 mod questions;
 mod reload;
 mod requests;
@@ -17,12 +20,11 @@ use crate::config::{self, Diagnostics, Loaded};
 use crate::control::event::Event;
 use crate::control::notice::Notice;
 use crate::control::router::{Output, Router};
-use crate::dataplane::link::{FromWorker, ToWorker};
-use crate::dataplane::pool::Pool;
+use crate::dataplane::process::message::ToPlane;
 use crate::netlink::Monitor;
 use crate::sources::file_watch::{Changes, FileWatch};
 use crate::telemetry::{self, Filter, Logging, SetBy};
-use crate::types::{NetEvent, Origin, Time, WorkerPlan};
+use crate::types::{NetEvent, Origin, Rule, Time, WorkerPlan};
 use anyhow::Context;
 use dispatch::Sockets;
 use futures::FutureExt;
@@ -39,11 +41,8 @@ use tracing::{error, warn};
 const QUESTIONS: usize = 256;
 /// Network events that one turn of the loop takes before it compiles.
 const EVENTS_A_TURN: usize = 256;
-/// How often idle egress sockets are looked for.
-const AGE: Duration = Duration::from_secs(60);
-/// A worker that died is started again after this, and later each time, up to [`RESTART_MAX`].
-const RESTART_MIN: Duration = Duration::from_millis(50);
-const RESTART_MAX: Duration = Duration::from_secs(5);
+/// The loop goes round at least so often.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// How often the core is asked to settle in one turn: what a first round asks for may fail at once.
 const ROUNDS: usize = 16;
@@ -96,7 +95,7 @@ pub fn run(options: &Options) -> Result<(), StartError> {
         .context("cannot start the event loop")?;
     let invitation = Invitation::of_environment();
     runtime.block_on(async {
-        let daemon = Daemon::start(options, loaded, logging, watch, &invitation)?;
+        let daemon = Daemon::start(options, loaded, logging, watch, &invitation, None)?;
         daemon.serve(std::future::pending()).await
     })?;
     Ok(())
@@ -117,8 +116,7 @@ fn start_logging(options: &Options, loaded: &Loaded) -> Result<Logging, String> 
 struct Daemon {
     router: Router,
     monitor: Monitor,
-    pool: Pool,
-    reports: mpsc::UnboundedReceiver<(u32, FromWorker)>,
+    planes: planes::Planes,
     asked: mpsc::Receiver<api::Exchange>,
     sockets: Sockets,
     questions: Questions,
@@ -131,7 +129,11 @@ struct Daemon {
     service: Service,
     /// The network has been seen as a whole.
     network_known: bool,
-    restarts: Vec<(Time, u32)>,
+    /// The data plane was there before.
+    attached: bool,
+    /// Rules that were found and are not asked for any more stay until then; afterwards the file's
+    /// rules are these.
+    hold: Option<(Time, Vec<Rule>)>,
     stop_api: oneshot::Sender<()>,
     api: tokio::task::JoinHandle<std::io::Result<()>>,
     hangup: Signal,
@@ -144,7 +146,6 @@ impl Daemon {
     /// and does what it asks for. Ends with `stop`, SIGTERM or SIGINT.
     async fn serve(mut self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let mut stop = std::pin::pin!(stop);
-        let mut age = tokio::time::interval(AGE);
         // What is taken over from the file is no change of it.
         let state_file = self.state_file.take();
         self.settle();
@@ -155,13 +156,14 @@ impl Daemon {
             let wait = self.next_wake();
             tokio::select! {
                 event = self.monitor.next() => self.network(event),
-                Some((worker, message)) = self.reports.recv() => self.worker_said(worker, message),
-                Some((request, reply)) = self.asked.recv() => self.ask(request, reply),
+                heard = planes::hear(&mut self.sockets.plane) => self.plane_said(heard),
+                Some((request, reply)) = self.asked.recv(), if self.may_answer() => {
+                    self.ask(request, reply);
+                }
                 _ = self.hangup.recv() => self.reload(),
                 () = next_change(&mut self.changes) => self.reload(),
                 outcome = written(&mut self.state_file) => self.state_written(outcome),
                 () = self.service.watchdog_due() => self.service.alive(),
-                _ = age.tick() => self.sockets.to_all(&self.pool, || ToWorker::Age),
                 () = tokio::time::sleep(wait) => self.timeouts(),
                 _ = self.terminate.recv() => break,
                 _ = self.interrupt.recv() => break,
@@ -176,7 +178,9 @@ impl Daemon {
         if let Ok(Err(error)) = self.api.await {
             warn!(%error, "control socket failed while stopping");
         }
-        self.pool.stop();
+        if let Some(plane) = self.sockets.plane.take() {
+            plane.stop();
+        }
         if let Some(file) = self.state_file {
             file.finish(self.router.rules_of(Some(Origin::Runtime))).await;
         }
@@ -187,17 +191,21 @@ impl Daemon {
         for _ in 0..ROUNDS {
             self.router.settle(clock::now());
             let (mut done, mut notices) = (false, Vec::new());
+            let mut notes = self.changed_notes();
             while let Some(output) = self.router.poll_output() {
                 done = true;
                 match output {
                     Output::Notice(notice) => notices.push(notice),
-                    Output::Workers(plans) => self.grow(&plans),
+                    Output::Workers(plans) => self.workers(plans),
                     output => {
-                        for event in self.sockets.dispatch(&self.pool, output) {
+                        for event in self.sockets.dispatch(output, &mut notes) {
                             self.tell(event);
                         }
                     }
                 }
+            }
+            if !notes.is_empty() {
+                self.sockets.send(&ToPlane::Remember(notes), None);
             }
             self.announce(notices);
             if !done {
@@ -207,16 +215,6 @@ impl Daemon {
     }
 
     /// Starts workers that there are not yet. One that is too many stays, without a port.
-    fn grow(&mut self, plans: &[WorkerPlan]) {
-        match self.pool.grow(plans) {
-            Ok(started) => {
-                for worker in started {
-                    self.sockets.worker_started(worker);
-                }
-            }
-            Err(error) => error!(%error, "cannot start another worker"),
-        }
-    }
 
     /// Logs and spreads what has changed.
     fn announce(&mut self, notices: Vec<Notice>) {
@@ -230,6 +228,12 @@ impl Daemon {
             }
             self.publisher.publish(wall, notice);
         }
+    }
+
+    /// Not before the core knows the network, where it takes over from another: it would answer that
+    /// nothing works.
+    fn may_answer(&self) -> bool {
+        self.network_known || !self.attached
     }
 
     fn tell_service(&mut self) {
@@ -274,52 +278,22 @@ impl Daemon {
         }
     }
 
-    fn worker_said(&mut self, worker: u32, message: FromWorker) {
-        match message {
-            FromWorker::Ready { tier, reason, notes } => {
-                let tier = tier.name().to_owned();
-                self.tell(Event::WorkerReady { worker, tier, reason, notes });
-            }
-            FromWorker::Programmed(generation) => {
-                self.tell(Event::Programmed { worker, generation });
-            }
-            FromWorker::Closed { port, counters, failure } => {
-                self.sockets.closed(port.0);
-                let failure = failure.or(self.sockets.failure(port.0));
-                self.tell(Event::PortClosed { port: port.0, counters: *counters, failure });
-            }
-            FromWorker::Released(port) => {
-                let event = self.sockets.released(&self.pool, *port);
-                event.into_iter().for_each(|event| self.tell(event));
-            }
-            FromWorker::Report(report) => {
-                let request = report.request;
-                self.tell(dispatch::report_event(worker, *report));
-                self.questions.reported(worker, request);
-                self.answer_ready();
-            }
-            FromWorker::Died(reason) => {
-                let lost = self.sockets.worker_died(worker);
-                lost.into_iter().for_each(|event| self.tell(event));
-                self.questions.worker_died(worker);
-                self.tell(Event::WorkerDied { worker, reason });
-                let earlier = self.router.deaths(worker).saturating_sub(1);
-                let delay = RESTART_MIN.saturating_mul(1 << earlier.min(10)).min(RESTART_MAX);
-                self.restarts.push((clock::now().plus(delay), worker));
-                self.answer_ready();
-            }
-        }
+    /// Other workers than there were; a data plane that is started later has them from the start.
+    fn workers(&mut self, plans: Vec<WorkerPlan>) {
+        self.planes.settings.workers.clone_from(&plans);
+        self.sockets.send(&ToPlane::Workers(plans), None);
     }
 
     fn next_wake(&self) -> Duration {
-        let restart = self.restarts.iter().map(|(at, _)| *at).min();
+        let hold = self.hold.as_ref().map(|(at, _)| *at);
         let file = self.state_file.as_ref().and_then(StateFile::due);
-        let due = [self.router.next_timeout(), self.questions.deadline(), restart, file];
+        let due =
+            [self.router.next_timeout(), self.questions.deadline(), self.planes.due(), hold, file];
         let now = clock::now();
         due.into_iter()
             .flatten()
             .min()
-            .map_or(AGE, |at| at.since(now).max(Duration::from_millis(1)))
+            .map_or(LONGEST_WAIT, |at| at.since(now).max(Duration::from_millis(1)))
     }
 
     fn timeouts(&mut self) {
@@ -327,17 +301,12 @@ impl Daemon {
         if self.router.next_timeout().is_some_and(|at| at <= now) {
             self.tell(Event::Timeout);
         }
-        let (due, later) = self.restarts.iter().partition(|(at, _)| *at <= now);
-        self.restarts = later;
-        let due: Vec<(Time, u32)> = due;
-        for (_, worker) in due {
-            match self.pool.restart(worker) {
-                Ok(()) => self.sockets.worker_started(worker),
-                Err(error) => {
-                    error!(worker, %error, "cannot start the worker again");
-                    self.restarts.push((now.plus(RESTART_MAX), worker));
-                }
-            }
+        if self.planes.due().is_some_and(|at| at <= now) {
+            self.start_plane();
+        }
+        if let Some((_, set)) = self.hold.take_if(|(at, _)| *at <= now) {
+            self.tell(Event::Rules { origin: Origin::File, set });
+            self.sockets.forget_old();
         }
         if let Some(file) = &mut self.state_file
             && file.due().is_some_and(|at| at <= now)

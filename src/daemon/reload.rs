@@ -70,6 +70,9 @@ impl Daemon {
             let mistakes = vec![refusal.to_string()];
             return vec![Notice::ConfigurationRefused { file, mistakes }];
         }
+        // Whoever loads the file now means it as it is.
+        self.hold = None;
+        self.sockets.forget_old();
         let workers = Event::Workers(loaded.dataplane.workers);
         if let Err(refusal) = self.router.handle(clock::now(), workers) {
             error!(error = %refusal, "event refused");

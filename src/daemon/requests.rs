@@ -5,7 +5,7 @@ use super::{Daemon, clock};
 use crate::control::event::{Event, Refusal, Reply, Request};
 use crate::control::notice::Notice;
 use crate::control::view::LogLevel;
-use crate::dataplane::link::ToWorker;
+use crate::dataplane::process::message::ToPlane;
 use crate::telemetry::{Filter, SetBy};
 use crate::types::{Origin, Rule};
 
@@ -80,7 +80,7 @@ impl Daemon {
     fn ask_workers(&mut self, request: Request, known: Option<Reply>, reply: ReplySender) {
         let now = clock::now();
         let number = self.questions.ask(request, known, reply, self.sockets.running(), now);
-        self.sockets.to_all(&self.pool, || ToWorker::Collect(number));
+        self.sockets.send(&ToPlane::Collect(number), None);
         self.answer_ready();
     }
 

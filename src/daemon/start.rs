@@ -1,23 +1,28 @@
 //! Everything that is built once.
 
 use super::dispatch::Sockets;
+use super::plane::{Place, Plane};
+use super::planes::Planes;
 use super::questions::Questions;
 use super::service::{Invitation, Service};
 use super::state_file::StateFile;
-use super::{Daemon, Options, QUESTIONS, limits, reload};
+use super::{Daemon, Options, QUESTIONS, limits, memory, reload};
 use crate::api;
 use crate::clock;
 use crate::config::{self, Loaded};
+use crate::control::adopt::KeptPort;
 use crate::control::event::{Event, Refusal};
 use crate::control::layout::Layout;
 use crate::control::router::Router;
 use crate::dataplane::link::{IoChoice, Sched, Settings};
-use crate::dataplane::pool::Pool;
+use crate::dataplane::process::message::{Inventory, PortSpec};
 use crate::netlink::Monitor;
 use crate::sources::file_watch::FileWatch;
 use crate::telemetry::Logging;
 use crate::types::{Origin, Rule};
 use anyhow::Context;
+use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
@@ -31,6 +36,7 @@ impl Daemon {
         logging: Logging,
         watch: Option<FileWatch>,
         invitation: &Invitation,
+        place: Option<Place>,
     ) -> anyhow::Result<Self> {
         let settings = reload::Settings::of(&loaded);
         // Signals first: one that comes while we start must not kill us half-way.
@@ -38,22 +44,6 @@ impl Daemon {
         let terminate = signal(SignalKind::terminate())?;
         let interrupt = signal(SignalKind::interrupt())?;
         let monitor = Monitor::start().context("cannot watch the network by rtnetlink")?;
-        let (report, reports) = mpsc::unbounded_channel();
-        let layout = layout(&loaded.dataplane);
-        let worker_settings = worker_settings(&loaded.dataplane, &layout);
-        let workers = u32::try_from(worker_settings.workers.len()).unwrap_or(u32::MAX);
-        let pool = Pool::start(worker_settings, report).context("cannot start a worker thread")?;
-        let now = clock::now();
-        let mut router = Router::new(now, layout, std::process::id());
-        let set = loaded.rules;
-        info!(rules = set.len(), workers, "starting");
-        router.handle(now, Event::Rules { origin: Origin::File, set })?;
-        let state_file = options.state_dir.as_deref().map(|dir| {
-            let (file, rules) = StateFile::open(dir, now);
-            take_over(&mut router, rules);
-            file
-        });
-
         let (ask, asked) = mpsc::channel(QUESTIONS);
         let path = options.socket.clone().or(loaded.control.socket);
         let path = path.unwrap_or_else(|| PathBuf::from(api::DEFAULT_SOCKET));
@@ -63,6 +53,52 @@ impl Daemon {
             // Sent or dropped: both mean stop.
             let _ = stopped.await;
         };
+        // Last of what may fail: nothing of it is left behind.
+        let layout = layout(&loaded.dataplane);
+        let wanted = worker_settings(&loaded.dataplane, &layout);
+        let place = place.unwrap_or_else(|| Place::beside(&path));
+        let (plane, found, attached) = match Plane::attach(&place, &wanted) {
+            Some((plane, found)) => (plane, found, true),
+            None => {
+                let (plane, found) =
+                    Plane::start(&place, &wanted).context("cannot start the data plane")?;
+                (plane, found, false)
+            }
+        };
+        let now = clock::now();
+        let (inventory, ports) = (found.inventory, found.ports);
+        for trouble in &inventory.trouble {
+            warn!(error = trouble, "the data plane keeps more rights than it should");
+        }
+        let workers = u32::try_from(inventory.workers.len()).unwrap_or(1);
+        let mut router = Router::new(now, layout, std::process::id());
+        let receive_buffer = loaded.dataplane.receive_buffer_bytes;
+        let kept = inventory.kept.clone();
+        let mut sockets = Sockets::new(plane, workers, kept, receive_buffer);
+        info!(rules = loaded.rules.len(), workers, "starting");
+        let but_workers =
+            |settings: &Settings| Settings { workers: Vec::new(), ..settings.clone() };
+        if but_workers(&inventory.settings) != but_workers(&wanted) {
+            let sections = "dataplane";
+            warn!(sections, "the running data plane has other settings until it is started anew");
+        }
+        let lost = match attached {
+            true => adopt(&mut router, &mut sockets, &inventory, ports),
+            false => 0,
+        };
+        let hold_time = loaded.dataplane.hold_time;
+        let (set, hold) = with_held(&router, loaded.rules, hold_time);
+        router.handle(now, Event::Rules { origin: Origin::File, set })?;
+        let state_file = options.state_dir.as_deref().map(|dir| {
+            let (mut file, rules) = StateFile::open(dir, now);
+            if attached && lost == 0 {
+                // What the data plane remembers is newer.
+                file.changed(now);
+            } else {
+                take_over(&mut router, rules);
+            }
+            file
+        });
         let publisher = api::Publisher::default();
         let (events, limits) = (publisher.subscriptions(), api::Limits::default());
         let api = tokio::spawn(api::serve(listener, ask, events, limits, shutdown));
@@ -70,10 +106,9 @@ impl Daemon {
         Ok(Self {
             router,
             monitor,
-            pool,
-            reports,
+            planes: Planes::new(place, wanted, now),
             asked,
-            sockets: Sockets::new(workers, loaded.dataplane.receive_buffer_bytes),
+            sockets,
             questions: Questions::default(),
             config: options.config.clone(),
             changes: watch.map(FileWatch::spawn),
@@ -83,7 +118,8 @@ impl Daemon {
             publisher,
             service: Service::new(invitation),
             network_known: false,
-            restarts: Vec::new(),
+            hold: hold.map(|set| (now.plus(hold_time), set)),
+            attached,
             stop_api,
             api,
             hangup,
@@ -91,6 +127,77 @@ impl Daemon {
             interrupt,
         })
     }
+}
+
+/// Hands the core what a data plane that runs already does; what the core does not want of it is closed.
+/// How many rules could not be read.
+fn adopt(
+    router: &mut Router,
+    sockets: &mut Sockets,
+    inventory: &Inventory,
+    ports: Vec<(u32, PortSpec, OwnedFd)>,
+) -> usize {
+    let (rules, lost) = memory::rules(&inventory.notes);
+    let mut kept = Vec::new();
+    for (worker, spec, socket) in ports {
+        let id = spec.id.0;
+        match sockets.adopt(&spec, socket) {
+            Ok(key) => kept.push(KeptPort { id, worker, key }),
+            Err(error) => {
+                warn!(port = id, %error, "a port of the running data plane is opened anew");
+                sockets.close(id);
+            }
+        }
+    }
+    info!(
+        pid = inventory.pid,
+        generation = inventory.generation,
+        rules = rules.len(),
+        ports = kept.len(),
+        "attached to the running data plane"
+    );
+    for port in router.adopt((inventory.generation, inventory.workers.len()), rules, kept) {
+        sockets.close(port);
+    }
+    for (worker, state) in (0u32..).zip(&inventory.workers) {
+        let notes = state.notes.clone();
+        if let Some(tier) = state.tier {
+            let (tier, reason) = (tier.name().to_owned(), state.reason.clone());
+            let ready = Event::WorkerReady { worker, tier, reason, notes };
+            if let Err(refusal) = router.handle(clock::now(), ready) {
+                error!(error = %refusal, "event refused");
+            }
+        } else {
+            sockets.worker_died(worker);
+        }
+    }
+    lost
+}
+
+/// The file's rules with those that an earlier control had of the file and that it does not have any
+/// more; and the file's own, for later, where there are such.
+fn with_held(
+    router: &Router,
+    set: Vec<Rule>,
+    hold_time: std::time::Duration,
+) -> (Vec<Rule>, Option<Vec<Rule>>) {
+    let ids: BTreeSet<_> = set.iter().map(|rule| rule.id.clone()).collect();
+    let names: BTreeSet<_> = set.iter().filter_map(|rule| rule.name.clone()).collect();
+    let mut held = router.rules_of(Some(Origin::File));
+    held.retain(|rule| {
+        let renamed = rule.name.as_ref().is_some_and(|name| names.contains(name));
+        !ids.contains(&rule.id) && !renamed
+    });
+    if held.is_empty() {
+        return (set, None);
+    }
+    info!(
+        rules = held.len(),
+        seconds = hold_time.as_secs_f64(),
+        "rules that the file does not have stay for a while"
+    );
+    let both = set.iter().cloned().chain(held).collect();
+    (both, Some(set))
 }
 
 fn layout(dataplane: &config::Dataplane) -> Layout {
@@ -122,6 +229,10 @@ fn worker_settings(dataplane: &config::Dataplane, layout: &Layout) -> Settings {
 
 /// Hands the core the rules of an earlier run; those that the file has by now are left out.
 fn take_over(router: &mut Router, mut rules: Vec<Rule>) {
+    // What is known already is newer.
+    let known = router.rules_of(Some(Origin::Runtime));
+    rules.retain(|rule| known.iter().all(|other| other.id != rule.id));
+    rules.splice(0..0, known);
     if let Err(Refusal::Conflicts(conflicts)) = router.check_set(Origin::Runtime, &rules) {
         for conflict in conflicts.iter().rev() {
             let rule = rules.remove(conflict.index).display_name();

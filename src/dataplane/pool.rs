@@ -9,13 +9,61 @@ use super::worker::{Means, Worker};
 use crate::clock;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use tokio::sync::mpsc::UnboundedSender;
+
+/// What workers say, with their numbers, and a descriptor that becomes readable when they do.
+#[derive(Clone, Debug)]
+pub struct Reports {
+    sender: Sender<(u32, FromWorker)>,
+    wake: Arc<EventFd>,
+}
+
+impl Reports {
+    /// The two ends.
+    pub fn channel() -> io::Result<(Self, Receiver<(u32, FromWorker)>)> {
+        let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        let (sender, receiver) = channel();
+        Ok((Self { sender, wake: Arc::new(wake) }, receiver))
+    }
+
+    /// To be polled; readable after something was said.
+    pub fn wake(&self) -> BorrowedFd<'_> {
+        self.wake.as_fd()
+    }
+
+    /// Takes note of a wake-up.
+    pub fn clear(&self) {
+        // Emptied by whoever read it before: nothing to do about a failure.
+        let _ = self.wake.read();
+    }
+
+    fn say(&self, worker: u32, message: FromWorker) {
+        // Nobody listens any more where the send fails: the process is ending.
+        if self.sender.send((worker, message)).is_ok() {
+            // Writing fails only at 2^64 unread wake-ups.
+            let _ = self.wake.write(1);
+        }
+    }
+}
+
+/// Workers that can be started, told and stopped.
+pub trait Crew {
+    /// Starts one, in the place of one of its number that has died.
+    fn start(&mut self, worker: u32, plan: WorkerPlan) -> io::Result<()>;
+
+    /// Sends one message. False where the worker has died and does not get it.
+    fn send(&self, worker: u32, message: ToWorker) -> bool;
+
+    /// Ends one and waits for it; what it said is in the channel by then.
+    fn stop(&mut self, worker: u32);
+}
 
 struct Handle {
     commands: Sender<ToWorker>,
@@ -23,64 +71,39 @@ struct Handle {
     thread: JoinHandle<()>,
 }
 
-/// The worker threads. What they say comes out at the channel given to `start`,
-/// with the worker's number.
+/// The worker threads.
 pub struct Pool {
     settings: Settings,
-    reports: UnboundedSender<(u32, FromWorker)>,
-    workers: Vec<Handle>,
+    reports: Reports,
+    supplies: Supplies,
+    workers: BTreeMap<u32, Handle>,
 }
 
 impl Pool {
-    /// Starts the workers.
-    pub fn start(
-        settings: Settings,
-        reports: UnboundedSender<(u32, FromWorker)>,
-    ) -> io::Result<Self> {
-        let workers = (0u32..)
-            .zip(&settings.workers)
-            .map(|(worker, plan)| spawn(worker, &settings, *plan, reports.clone()))
-            .collect::<io::Result<_>>()?;
-        Ok(Self { settings, reports, workers })
+    /// No workers yet; all that come share the supplies.
+    pub fn new(settings: Settings, reports: Reports, supplies: Supplies) -> Self {
+        Self { settings, reports, supplies, workers: BTreeMap::new() }
+    }
+}
+
+impl Crew for Pool {
+    fn start(&mut self, worker: u32, plan: WorkerPlan) -> io::Result<()> {
+        let fresh =
+            spawn(worker, &self.settings, plan, self.supplies.share()?, self.reports.clone())?;
+        self.workers.insert(worker, fresh);
+        Ok(())
     }
 
-    /// Starts the workers that there are not yet; returns their numbers. Those that are too many stay.
-    pub fn grow(&mut self, plans: &[WorkerPlan]) -> io::Result<Vec<u32>> {
-        let mut started = Vec::new();
-        for (worker, plan) in (0u32..).zip(plans).skip(self.workers.len()) {
-            self.workers.push(spawn(worker, &self.settings, *plan, self.reports.clone())?);
-            self.settings.workers.push(*plan);
-            started.push(worker);
-        }
-        Ok(started)
-    }
-
-    /// Sends one message and wakes the worker. False where the worker has died and does not get it.
-    pub fn send(&self, worker: u32, message: ToWorker) -> bool {
-        let Some(handle) = self.workers.get(worker as usize) else { return false };
+    fn send(&self, worker: u32, message: ToWorker) -> bool {
+        let Some(handle) = self.workers.get(&worker) else { return false };
         let sent = handle.commands.send(message).is_ok();
         // Writing fails only at 2^64 unread wake-ups.
         sent && handle.wake.write(1).is_ok()
     }
 
-    /// Starts a worker again after it has died, with nothing open and an empty table.
-    pub fn restart(&mut self, worker: u32) -> io::Result<()> {
-        let plan = self.settings.workers.get(worker as usize).copied().unwrap_or_default();
-        let fresh = spawn(worker, &self.settings, plan, self.reports.clone())?;
-        if let Some(handle) = self.workers.get_mut(worker as usize) {
-            *handle = fresh;
-        }
-        Ok(())
-    }
-
-    /// Ends all workers and waits for them.
-    pub fn stop(self) {
-        for handle in &self.workers {
-            // A worker that is gone needs no stop.
-            let _ = handle.commands.send(ToWorker::Stop);
-            let _ = handle.wake.write(1);
-        }
-        for handle in self.workers {
+    fn stop(&mut self, worker: u32) {
+        self.send(worker, ToWorker::Stop);
+        if let Some(handle) = self.workers.remove(&worker) {
             // Panics are caught inside the thread.
             let _ = handle.thread.join();
         }
@@ -91,18 +114,18 @@ fn spawn(
     worker: u32,
     settings: &Settings,
     plan: WorkerPlan,
-    reports: UnboundedSender<(u32, FromWorker)>,
+    supplies: Supplies,
+    reports: Reports,
 ) -> io::Result<Handle> {
     let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
     let (commands, inbox) = channel();
     let theirs: OwnedFd = nix::unistd::dup(&wake)?;
     let settings = settings.clone();
     let thread = thread::Builder::new().name(format!("mcr-worker-{worker}")).spawn(move || {
-        // Nobody listens any more where the send fails: the process is ending.
-        let report = |message| {
-            let _ = reports.send((worker, message));
-        };
-        let ended = catch_unwind(AssertUnwindSafe(|| work(&settings, plan, theirs, inbox, report)));
+        let report = |message| reports.say(worker, message);
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            work(&settings, (plan, supplies), theirs, inbox, report)
+        }));
         match ended {
             Ok(Ok(())) => {}
             Ok(Err(error)) => report(FromWorker::Died(error.to_string())),
@@ -114,7 +137,7 @@ fn spawn(
 
 fn work(
     settings: &Settings,
-    plan: WorkerPlan,
+    (plan, supplies): (WorkerPlan, Supplies),
     wake: OwnedFd,
     inbox: Receiver<ToWorker>,
     mut report: impl FnMut(FromWorker),
@@ -123,7 +146,7 @@ fn work(
     let usecs = |usecs: u32| Duration::from_micros(usecs.into());
     let means = Means {
         max_sockets: settings.egress_sockets,
-        supplies: Supplies::default(),
+        supplies,
         coalesce: usecs(settings.coalesce_usecs),
         busy_poll: usecs(settings.busy_poll_usecs),
     };

@@ -6,26 +6,31 @@
 //! the union of all rules that match, so that the first hit is the whole answer.
 
 mod build;
+mod check;
 pub mod counters;
 mod prefixes;
 mod union;
 
 pub use build::{Builder, Compiled, Conflict, Resolved};
+pub use check::FibError;
+#[cfg(test)]
+pub(crate) use check::spoil;
 pub use prefixes::PrefixLengths;
 
 pub use crate::types::Limit;
 use crate::types::{DropReason, Dscp, IfIndex, LinkLayer, MtuPolicy, Protocol, Ttl, VlanFilter};
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU8;
 
 /// A rule's place in the counter arrays of every worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RuleSlot(pub u32);
 
 /// An output's place in the counter arrays of every worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct OutputSlot(pub u32);
 
 /// An entry's place in its table.
@@ -60,7 +65,7 @@ pub struct FlowKey {
 }
 
 /// Where a copy goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Target {
     /// To this address.
     Set(IpAddr),
@@ -97,7 +102,7 @@ impl Target {
 }
 
 /// The source address and port that receivers see where they are not a socket's of ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SourceRewrite {
     /// None = the one that the packet came with.
     pub address: Option<IpAddr>,
@@ -106,7 +111,7 @@ pub struct SourceRewrite {
 }
 
 /// How copies leave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Egress {
     /// As new UDP datagrams of ours, from a UDP socket: the kernel routes, resolves, fragments.
     Socket {
@@ -133,7 +138,7 @@ pub enum Egress {
 }
 
 /// How one copy is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Send {
     /// The interface; none = the kernel's routing decides (unicast only).
     pub oif: Option<IfIndex>,
@@ -160,7 +165,7 @@ pub struct Send {
 }
 
 /// What happens to one copy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Action {
     /// It is sent.
     Send(Send),
@@ -169,7 +174,7 @@ pub enum Action {
 }
 
 /// One output of an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct CopyOut {
     /// Where it is counted.
     pub slot: OutputSlot,
@@ -178,7 +183,7 @@ pub struct CopyOut {
 }
 
 /// What is done with the packets of one flow set: the union of all rules that match it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// The rules behind it: each counts a match.
     pub rules: Vec<RuleSlot>,
@@ -202,7 +207,7 @@ pub struct FlowSet {
 }
 
 /// Which frames of an interface: untagged ones, those of a VLAN, those of VLANs that no rule names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum VlanClass {
     /// Without a tag.
     Untagged,
@@ -219,7 +224,7 @@ impl VlanClass {
 }
 
 /// Packets of one destination prefix on one interface and VLAN.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Prefix {
     /// Lengths of source prefixes that rules name here.
     source_lengths: PrefixLengths,
@@ -234,7 +239,7 @@ struct Prefix {
 }
 
 /// Packets of one destination prefix from one source prefix.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct SourceClass {
     /// Entries of UDP ports, sorted, without overlaps: first port, last port, entry.
     ports: Vec<(u16, u16, u32)>,
@@ -246,7 +251,7 @@ type Map<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
 type Set<K> = HashSet<K, foldhash::fast::FixedState>;
 
 /// Everything that decides.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Tables {
     vlans: Set<(IfIndex, VlanClass)>,
     /// Lengths of destination prefixes.
@@ -262,7 +267,7 @@ struct Tables {
 }
 
 /// The whole world of a worker. Never changes; a new one replaces it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Fib {
     generation: u64,
     tables: Tables,

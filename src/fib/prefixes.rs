@@ -1,10 +1,11 @@
 //! Longest prefix match by one hash probe for each length in use.
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
 /// The prefix lengths that a table has, per family.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PrefixLengths {
     /// Bit n: length n is in use.
     v4: u64,
@@ -21,6 +22,11 @@ impl PrefixLengths {
             (IpNet::V6(_), 0) => self.v6_zero = true,
             (IpNet::V6(_), length) => self.v6 |= 1 << (length - 1),
         }
+    }
+
+    /// True where every length is one that an address of its family has.
+    pub(super) fn are_sound(&self) -> bool {
+        self.v4 < 1 << 33
     }
 
     /// What `probe` has for the longest prefix that contains the address.

@@ -12,6 +12,7 @@ use socket2::{Domain, Socket, Type};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// The default of `net.ipv4.igmp_max_memberships`: no more are tried on one socket.
 const SLOTS_PER_SHARD: usize = 20;
@@ -32,6 +33,7 @@ enum Kind {
 #[derive(Debug)]
 struct Shard {
     socket: Socket,
+    number: u64,
     kind: Kind,
     /// Each with the number of sources in it (0 where any source is wanted).
     slots: HashMap<Slot, SlotUse, foldhash::fast::RandomState>,
@@ -51,6 +53,8 @@ struct SlotUse {
 pub struct Memberships {
     joined: BTreeMap<Membership, usize>,
     shards: Slab<Shard>,
+    /// How many sockets were opened so far.
+    opened: u64,
     /// Shards with free slots, per kind.
     room_any: BTreeSet<usize>,
     room_listed: BTreeSet<usize>,
@@ -101,6 +105,11 @@ impl Memberships {
         for (shard, slot) in slots {
             self.free_slot(shard, slot);
         }
+    }
+
+    /// The kernel sockets that hold memberships, by a number that no other has had.
+    pub fn sockets(&self) -> impl Iterator<Item = (u64, BorrowedFd<'_>)> {
+        self.shards.iter().map(|(_, shard)| (shard.number, shard.socket.as_fd()))
     }
 
     /// What is joined now, in order.
@@ -199,7 +208,9 @@ impl Memberships {
     fn open_shard(&mut self, kind: Kind) -> io::Result<usize> {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).map_err(explain_socket)?;
         let slots = HashMap::default();
-        Ok(self.shards.insert(Shard { socket, kind, slots, capacity: SLOTS_PER_SHARD }))
+        let number = self.opened;
+        self.opened += 1;
+        Ok(self.shards.insert(Shard { socket, number, kind, slots, capacity: SLOTS_PER_SHARD }))
     }
 
     /// Brings the sets of shards with room up to date; closes a shard that holds nothing.

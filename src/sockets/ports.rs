@@ -118,6 +118,35 @@ impl InputSocket {
         Ok(Self { socket: socket.into(), kind: Kind::Udp })
     }
 
+    /// A packet socket that was opened before, by another control process. It lets in what it let in
+    /// then, until [`Self::set_filter`] is called.
+    ///
+    /// # Errors
+    /// Where the interface's all-multicast setting cannot be made sure of.
+    pub fn adopt_packet(socket: OwnedFd, iif: IfIndex, link_layer: LinkLayer) -> io::Result<Self> {
+        // Whether it asks for all groups is not known, and asking twice would be one too many: another
+        // socket asks meanwhile.
+        let bridge = packet::socket()?;
+        let bound = packet::bound_interface(socket.as_fd()).is_ok_and(|index| index > 0);
+        if bound {
+            packet::set_all_multicast(bridge.as_fd(), iif.0, true)?;
+            packet::set_all_multicast(socket.as_fd(), iif.0, false)?;
+            packet::set_all_multicast(socket.as_fd(), iif.0, true)?;
+        }
+        let shard = packet::fanout_group(socket.as_fd()).is_ok_and(|group| group.is_some());
+        Ok(Self { socket, kind: Kind::Packet { iif, link_layer, shard, all_multicast: bound } })
+    }
+
+    /// The number of the group of sockets that divide the interface's frames; none = it is not divided.
+    pub fn fanout(&self) -> Option<u16> {
+        packet::fanout_group(self.socket.as_fd()).ok().flatten()
+    }
+
+    /// A UDP socket that was opened before.
+    pub fn adopt_udp(socket: OwnedFd) -> Self {
+        Self { socket, kind: Kind::Udp }
+    }
+
     /// A duplicate for the worker: the same socket under another descriptor.
     pub fn share(&self) -> io::Result<OwnedFd> {
         self.socket.try_clone()

@@ -41,6 +41,11 @@ impl Family {
         Ok(Self { iif, link_layer, receive_buffer, group, reserve })
     }
 
+    /// One whose sockets are all taken, by this number of its group.
+    pub fn of(iif: IfIndex, link_layer: LinkLayer, receive_buffer: u32, group: u16) -> Self {
+        Self { iif, link_layer, receive_buffer, group, reserve: BTreeMap::new() }
+    }
+
     /// The socket of a shard, which lets in what `filter` says; a new one of the group where it was taken
     /// before. While one is missing the others get its flows.
     ///

@@ -6,6 +6,7 @@ pub mod address;
 pub mod mmsg;
 pub mod multicast;
 pub mod packet;
+pub mod rights;
 pub mod ring;
 pub mod sched;
 #[cfg(test)]

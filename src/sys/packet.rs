@@ -202,6 +202,13 @@ pub fn attach_filter(socket: BorrowedFd<'_>, program: &[libc::sock_filter]) -> i
     set_option(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
 }
 
+/// The number of the group of sockets (PACKET_FANOUT) that one belongs to; none = to none.
+pub fn fanout_group(socket: BorrowedFd<'_>) -> io::Result<Option<u16>> {
+    let [joined] = get_uints(socket, libc::SOL_PACKET, libc::PACKET_FANOUT)?;
+    // The number is the low half, the mode the high one. Mode 0 is one that we do not use.
+    Ok((joined >> 16 != 0).then_some((joined & 0xffff) as u16))
+}
+
 /// Frames that the kernel queued or dropped, and those it dropped, since the last call
 /// (PACKET_STATISTICS reads and clears; the first number contains the second).
 pub fn take_statistics(socket: BorrowedFd<'_>) -> io::Result<(u64, u64)> {

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 pub struct Limit {
     /// Bits of UDP payload per second, at least 1; none = as many as come.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub bits_per_second: Option<u64>,
     /// Datagrams per second, at least 1; none = as many as come.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub packets_per_second: Option<u64>,
     /// Bytes of payload that may be sent at once after a pause, [`Self::MIN_BURST_BYTES`] to
     /// [`Self::MAX_BURST_BYTES`].

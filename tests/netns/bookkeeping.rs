@@ -119,9 +119,9 @@ pub(crate) fn kernel_drops(lab: &Lab) {
         });
     };
     passed(5_000);
-    mcrd.signal(Signal::SIGSTOP);
+    mcrd.signal_plane(Signal::SIGSTOP);
     passed(10_000);
-    mcrd.signal(Signal::SIGCONT);
+    mcrd.signal_plane(Signal::SIGCONT);
     let status = sender.wait(SOON * 2);
     assert!(status.success(), "mcrgen: {status}: {}", sender.stderr());
 

@@ -9,6 +9,7 @@ mod bad_frames;
 mod bookkeeping;
 mod churn;
 mod control_abuse;
+mod data_plane_process;
 mod fallback;
 mod fields;
 mod forward;
@@ -58,6 +59,10 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("reload::a_bad_file_changes_nothing", reload::bad_file),
     ("bad_frames::each_has_a_named_counter", bad_frames::named_counters),
     ("control_abuse::the_stream_does_not_notice", control_abuse::stream_unharmed),
+    ("data_plane_process::control_is_killed_and_comes_again", data_plane_process::control_killed),
+    ("data_plane_process::control_is_killed_during_swaps", data_plane_process::killed_during_swaps),
+    ("data_plane_process::the_data_plane_is_killed", data_plane_process::plane_killed),
+    ("data_plane_process::nonsense_at_its_socket", data_plane_process::nonsense),
     ("fallback::system_calls_forward_and_say_why", fallback::syscalls),
     ("many_groups::five_hundred_groups_from_three_sources", many_groups::five_hundred),
     ("churn::an_interface_comes_and_goes", churn::recreated),

@@ -1,5 +1,6 @@
 //! The core on virtual time: what goes in, what comes out, in which order.
 
+mod adoption;
 mod contradictions;
 mod dry_runs;
 mod egress;

@@ -141,14 +141,7 @@ impl World {
         if !self.dead.insert(worker) {
             return;
         }
-        for (port, (owner, key, _)) in std::mem::take(&mut self.open) {
-            if owner == worker {
-                self.failed.insert(port, (owner, key));
-            } else {
-                let filter = self.core.router.ports.by_id(port).map(|port| port.filter.clone());
-                self.open.insert(port, (owner, key, filter.unwrap_or_default()));
-            }
-        }
+        // Its ports wait for it at the data plane.
         self.core.tell(died(worker));
     }
 

@@ -72,8 +72,15 @@ impl Place {
         let loaded = config::load_file(&path).expect("sound");
         let filter = loaded.log.level.name().parse().expect("a level");
         let logging = Logging::detached(filter, SetBy::File);
-        let daemon =
-            Daemon::start(&options, loaded, logging, Some(watch), invitation).expect("starts");
+        let daemon = Daemon::start(
+            &options,
+            loaded,
+            logging,
+            Some(watch),
+            invitation,
+            Some(plane::Place::Thread),
+        )
+        .expect("starts");
         let (stop, stopped) = oneshot::channel::<()>();
         let served = daemon.serve(async {
             let _ = stopped.await;

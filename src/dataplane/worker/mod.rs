@@ -7,18 +7,19 @@ mod sends;
 
 use super::backend::{Backend, PIECES, Piece, PortEvent, PortHandle, SENDS, SendResult};
 use super::egress::{EgressSockets, Supplies};
+use super::kernel_counters;
 use super::link::{FromWorker, Ingress, Port, PortId, Report, ToWorker};
 use super::meter::Meters;
 use super::reassembly::Reassembly;
 use crate::fib::counters::{PortCounters, SlotCounters, WorkerCounters};
 use crate::fib::{Fib, OutputSlot};
-use crate::sys::packet;
 use crate::types::{DropReason, IfIndex, Time};
 use batch::{Batch, Part};
 use sends::{Pending, Split};
 use slab::Slab;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
@@ -119,6 +120,15 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
 
     /// Works until `Stop` comes or control is gone. An error is one of the backend as a whole.
     pub fn run(mut self) -> io::Result<()> {
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.work()));
+        if !matches!(outcome, Ok(Ok(()))) {
+            // The last words: what it has counted is known.
+            self.send_report(0);
+        }
+        outcome.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
+    fn work(&mut self) -> io::Result<()> {
         let mut frames = Vec::new();
         let mut events = Vec::new();
         loop {
@@ -228,15 +238,13 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
         let held = u64::from(self.reassembly.close(handle));
         counters.held -= held;
         counters.drops.add(DropReason::PortClosed, held);
-        read_kernel_counters(socket.as_fd(), ingress, &mut counters);
         if released && failure.is_none() {
+            kernel_counters::read(socket.as_fd(), ingress, &mut counters);
             let port = Port { id, iif, ingress, socket, counters };
             (self.report)(FromWorker::Released(Box::new(port)));
             return;
         }
-        let queued = packet::discard_queued(socket.as_fd());
-        counters.frames += queued;
-        counters.drops.add(DropReason::PortClosed, queued);
+        kernel_counters::finish(socket.as_fd(), ingress, &mut counters);
         let counters = Box::new(counters);
         (self.report)(FromWorker::Closed { port: id, counters, failure });
     }
@@ -244,7 +252,7 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
     fn send_report(&mut self, request: u64) {
         for (at, port) in (0u32..).zip(&mut self.ports) {
             if let (Some(port), Some(socket)) = (port, self.backend.socket(PortHandle(at))) {
-                read_kernel_counters(socket, port.ingress, &mut port.counters);
+                kernel_counters::read(socket, port.ingress, &mut port.counters);
             }
         }
         let generation = self.fib.generation();
@@ -262,24 +270,6 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
             slots: self.slots.clone(),
             worker: self.counters,
         })));
-    }
-}
-
-/// Adds what the kernel has counted at a port's socket since the last time. Nobody else may read it:
-/// PACKET_STATISTICS is cleared by reading.
-fn read_kernel_counters(socket: BorrowedFd<'_>, ingress: Ingress, counters: &mut PortCounters) {
-    let since = match ingress {
-        Ingress::Packet(_) => packet::take_statistics(socket),
-        // The kernel's counter has 32 bits and begins with the socket, as ours does.
-        Ingress::Udp(_) => packet::udp_drops(socket).map(|now| {
-            let since = u64::from(now.wrapping_sub(counters.kernel_dropped as u32));
-            (since, since)
-        }),
-    };
-    // A socket that does not answer has nothing to add; receiving from it says what is wrong.
-    if let Ok((received, dropped)) = since {
-        counters.kernel_received += received;
-        counters.kernel_dropped += dropped;
     }
 }
 

@@ -1,8 +1,11 @@
 //! The relay under test, by its own two programs.
 
 use super::{Namespace, Process, SOON, wait_for};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use nix::unistd::Pid;
 use serde_json::Value;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -11,6 +14,28 @@ pub(crate) struct Relay {
     process: Process,
     socket: PathBuf,
     config: PathBuf,
+    /// Last: it goes when control has gone.
+    plane: PlaneGuard,
+}
+
+/// Ends a data plane that control has left behind.
+struct PlaneGuard(PathBuf);
+
+impl PlaneGuard {
+    fn pid(&self) -> Option<i32> {
+        let socket = UnixStream::connect(&self.0).ok()?;
+        let peer = getsockopt(&socket, PeerCredentials).ok()?;
+        (peer.pid() > 0).then_some(peer.pid())
+    }
+}
+
+impl Drop for PlaneGuard {
+    fn drop(&mut self) {
+        if let Some(pid) = self.pid() {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
 }
 
 impl Relay {
@@ -33,7 +58,8 @@ impl Relay {
             args.extend(["--config".into(), config.clone()]);
         }
         let process = namespace.spawn(env!("CARGO_BIN_EXE_mcrd"), &args);
-        let mut relay = Self { process, socket, config };
+        let plane = PlaneGuard(PathBuf::from(format!("{}.dataplane", socket.display())));
+        let mut relay = Self { process, socket, config, plane };
         wait_for("the relay answers a ping", SOON, || {
             if let Some(status) = relay.process.try_wait() {
                 panic!("the relay ended ({status}):\n{}", relay.process.stderr());
@@ -106,6 +132,37 @@ impl Relay {
     /// Sends the process a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         self.process.signal(signal);
+    }
+
+    /// Sends the data plane a signal.
+    pub(crate) fn signal_plane(&self, signal: Signal) {
+        kill(Pid::from_raw(self.plane_pid()), signal).expect("a data plane runs");
+    }
+
+    /// Kills control with SIGKILL; the data plane stays.
+    pub(crate) fn kill(&mut self) {
+        self.process.signal(Signal::SIGKILL);
+        self.process.wait(SOON);
+    }
+
+    /// Starts control again after [`Self::kill`], as it was started before.
+    pub(crate) fn again(self, namespace: &Namespace) -> Self {
+        let directory = self.socket.parent().expect("a directory").to_owned();
+        let with_file = self.config.exists();
+        // The data plane is not to be ended with this value.
+        let Self { plane, .. } = self;
+        std::mem::forget(plane);
+        Self::launch(namespace, &directory, with_file)
+    }
+
+    /// The data plane's process.
+    pub(crate) fn plane_pid(&self) -> i32 {
+        self.plane.pid().expect("a data plane listens")
+    }
+
+    /// The data plane's socket.
+    pub(crate) fn plane_socket(&self) -> &Path {
+        &self.plane.0
     }
 
     /// The file's path.

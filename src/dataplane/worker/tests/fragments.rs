@@ -195,7 +195,11 @@ fn a_port_that_is_given_back_keeps_its_queue_and_counts_on() {
     assert_eq!((port.id, port.iif, port.ingress), (PortId(0), IfIndex(1), PACKET));
     assert_eq!((port.counters.frames, port.counters.whole), (1, 1));
     closes(&port.counters);
-    assert_eq!(packet::discard_queued(port.socket.as_fd()), 4, "nothing is thrown away");
+    assert_eq!(
+        crate::sys::packet::discard_queued(port.socket.as_fd()),
+        4,
+        "nothing is thrown away"
+    );
 }
 
 #[test]

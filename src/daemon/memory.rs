@@ -1,0 +1,102 @@
+//! What control leaves with the data plane so that the next control process goes on where this one
+//! ends: each rule with its places in the counter arrays.
+
+use super::Daemon;
+use crate::api::v1::Document;
+use crate::config;
+use crate::control::adopt::KeptRule;
+use crate::dataplane::process::message::{Note, ToPlane};
+use crate::fib::{OutputSlot, RuleSlot};
+use crate::types::{Origin, RuleId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Before the rule's id in the name of a note.
+const PREFIX: &str = "rule/";
+
+/// One rule as it is remembered. Its own words are those of the configuration file: another version of
+/// this program reads them.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Remembered {
+    origin: Origin,
+    slot: u32,
+    outputs: Vec<u32>,
+    serial: u64,
+    rule: Value,
+}
+
+fn name(id: &RuleId) -> String {
+    format!("{PREFIX}{id}")
+}
+
+fn note(kept: &KeptRule) -> Option<Vec<u8>> {
+    let spec = Document::of(std::slice::from_ref(&kept.rule)).rules.into_iter().next()?;
+    let remembered = Remembered {
+        origin: kept.rule.origin,
+        slot: kept.slot.0,
+        outputs: kept.outputs.iter().map(|slot| slot.0).collect(),
+        serial: kept.serial,
+        rule: serde_json::to_value(&spec).ok()?,
+    };
+    serde_json::to_vec(&remembered).ok()
+}
+
+fn read(bytes: &[u8]) -> Option<KeptRule> {
+    let remembered: Remembered = serde_json::from_slice(bytes).ok()?;
+    let text = remembered.rule.to_string();
+    let rule = config::rule_from_json(text.as_bytes(), remembered.origin).ok()?;
+    Some(KeptRule {
+        rule,
+        slot: RuleSlot(remembered.slot),
+        outputs: remembered.outputs.into_iter().map(OutputSlot).collect(),
+        serial: remembered.serial,
+    })
+}
+
+/// The rules among what is remembered, and how many could not be read.
+pub(super) fn rules(notes: &[(String, Vec<u8>)]) -> (Vec<KeptRule>, usize) {
+    let of_rules = notes.iter().filter(|(name, _)| name.starts_with(PREFIX));
+    let read: Vec<Option<KeptRule>> = of_rules.map(|(_, bytes)| read(bytes)).collect();
+    let lost = read.iter().filter(|rule| rule.is_none()).count();
+    (read.into_iter().flatten().collect(), lost)
+}
+
+impl Daemon {
+    /// Notes of the rules that have changed since the last call.
+    pub(super) fn changed_notes(&mut self) -> Vec<Note> {
+        let changed = self.router.take_changed_rules();
+        changed.into_iter().map(|(id, kept)| (name(&id), kept.as_ref().and_then(note))).collect()
+    }
+
+    /// Leaves everything with a data plane that knows nothing.
+    pub(super) fn remember_all(&mut self) {
+        let all = self.router.kept_rules();
+        let notes = all.iter().map(|kept| (name(&kept.rule.id), note(kept))).collect();
+        self.sockets.send(&ToPlane::Remember(notes), None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_is_remembered_as_it_is_and_what_is_not_one_is_counted() {
+        let text = r#"{"name": "a", "priority": 7, "input": {"interface": "eth0",
+            "group": "239.1.1.0/24", "port": 5000},
+            "outputs": [{"interface": "eth1", "ttl": 3}, {"address": "192.0.2.1", "port": 9}]}"#;
+        for origin in [Origin::File, Origin::Runtime] {
+            let rule = config::rule_from_json(text.as_bytes(), origin).expect("a rule");
+            let outputs = vec![OutputSlot(8), OutputSlot(2)];
+            let kept = KeptRule { rule, slot: RuleSlot(3), outputs, serial: 11 };
+            let bytes = note(&kept).expect("serialises");
+            let notes = vec![
+                (name(&kept.rule.id), bytes.clone()),
+                ("rule/x".to_owned(), bytes[1..].to_vec()),
+                ("something else".to_owned(), Vec::new()),
+            ];
+            assert_eq!(rules(&notes), (vec![kept], 1));
+        }
+    }
+}
