@@ -5,16 +5,21 @@ use crate::types::DropReason;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Named drops, indexed by [`DropReason`]; written as a map of those that are not zero.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Named drops; written as a map of those that are not zero.
+///
+/// Indexed by [`DropReason`]. There is nothing until the first drop is counted: nearly all outputs
+/// never drop anything, and there may be a million of them.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(from = "BTreeMap<DropReason, u64>", into = "BTreeMap<DropReason, u64>")]
-pub struct DropCounts([u64; DropReason::COUNT]);
+pub struct DropCounts(Option<Box<[u64; DropReason::COUNT]>>);
 
-impl Default for DropCounts {
-    fn default() -> Self {
-        Self([0; DropReason::COUNT])
+impl PartialEq for DropCounts {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
     }
 }
+
+impl Eq for DropCounts {}
 
 impl From<BTreeMap<DropReason, u64>> for DropCounts {
     fn from(map: BTreeMap<DropReason, u64>) -> Self {
@@ -34,12 +39,14 @@ impl DropCounts {
     /// Counts `n` more.
     #[inline]
     pub fn add(&mut self, reason: DropReason, n: u64) {
-        self.0[reason as usize] += n;
+        if n > 0 {
+            self.0.get_or_insert_with(|| Box::new([0; DropReason::COUNT]))[reason as usize] += n;
+        }
     }
 
     /// How many.
     pub fn get(&self, reason: DropReason) -> u64 {
-        self.0[reason as usize]
+        self.0.as_ref().map_or(0, |counts| counts[reason as usize])
     }
 
     /// All that are not zero.
@@ -49,8 +56,8 @@ impl DropCounts {
 
     /// Adds another set of counts.
     pub fn merge(&mut self, other: &Self) {
-        for (ours, theirs) in self.0.iter_mut().zip(&other.0) {
-            *ours += theirs;
+        for (reason, n) in other.iter() {
+            self.add(reason, n);
         }
     }
 }

@@ -137,10 +137,10 @@ const FANOUT_IGNORE_OUTGOING: u32 = 0x4000;
 /// # Errors
 /// EINVAL where the group does not exist with the same interface, ENOSPC where it is full.
 pub fn join_fanout(socket: BorrowedFd<'_>, group: Option<u16>) -> io::Result<u16> {
-    let mode = libc::PACKET_FANOUT_CBPF as u32 | FANOUT_IGNORE_OUTGOING;
+    let mode = libc::PACKET_FANOUT_CBPF | FANOUT_IGNORE_OUTGOING;
     let request = match group {
         Some(group) => u32::from(group) | mode << 16,
-        None => (mode | libc::PACKET_FANOUT_FLAG_UNIQUEID as u32) << 16,
+        None => (mode | libc::PACKET_FANOUT_FLAG_UNIQUEID) << 16,
     };
     set_option(socket, libc::SOL_PACKET, libc::PACKET_FANOUT, &request)?;
     let [joined] = get_uints(socket, libc::SOL_PACKET, libc::PACKET_FANOUT)?;

@@ -91,7 +91,9 @@ pub fn update(check: u16, old: &[u8], new: &[u8]) -> u16 {
 /// (skb_checksum_help, net/core/dev.c). False where `at` is no 16-bit field of `data` at an even offset.
 pub fn complete(data: &mut [u8], at: usize) -> bool {
     let check = !Sum::default().bytes(data).fold();
-    let Some(field) = data.get_mut(at..at + 2).filter(|_| at % 2 == 0) else { return false };
+    let Some(field) = data.get_mut(at..at + 2).filter(|_| at.is_multiple_of(2)) else {
+        return false;
+    };
     field.copy_from_slice(&if check == 0 { 0xffff } else { check }.to_be_bytes());
     true
 }

@@ -83,6 +83,43 @@ fn in_a_rule() {
     }
 }
 
+/// A member of the file that has a mistake: where, and a part of the message.
+fn assert_top_mistake((top, path, fragment): &(&str, &str, &str)) {
+    let found = mistakes(&file(INPUT, OUTPUT, "", top));
+    assert_eq!(found.len(), 1, "{top}: {found:#?}");
+    assert_eq!((found[0].line, found[0].path.as_str()), (Some(8), *path), "{top}");
+    assert!(found[0].message.contains(fragment), "{top}\n{}", found[0]);
+}
+
+#[test]
+fn in_the_pinning_of_workers() {
+    let cases: &[(&str, &str, &str)] = &[
+        ("pinning: { eth0: [] }", "pinning.eth0", "names no core; give one at least"),
+        ("pinning: { eth0: 2 }", "pinning.eth0", "must be a list: [ … ], not 2"),
+        ("pinning: { eth0: [2, 3, 2] }", "pinning.eth0[2]", "names core 2 twice"),
+        ("pinning: { eth0: [1024] }", "pinning.eth0[0]", "from 0 to 1023, not 1024"),
+        ("pinning: { eth0: [-1] }", "pinning.eth0[0]", "not -1"),
+        (
+            "pinning: { \"0123456789abcdef\": [1] }",
+            "pinning.0123456789abcdef",
+            "is not an interface name",
+        ),
+        (
+            "pinning: { eth0: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16] }",
+            "pinning.eth0",
+            "names 17 cores; 16 is the most for one interface",
+        ),
+        (
+            "pinning: { eth0: [1, 2], eth1: [2, 3] }, dataplane: { workers: 62 }",
+            "pinning",
+            "names 3 cores, each with a worker of its own, and dataplane.workers are 62 more",
+        ),
+    ];
+    for case in cases {
+        assert_top_mistake(case);
+    }
+}
+
 #[test]
 fn in_other_sections() {
     let cases: &[(&str, &str, &str)] = &[
@@ -147,26 +184,6 @@ fn in_other_sections() {
         ("control: { socket: \"mcr.sock\" }", "control.socket", "is not an absolute path"),
         ("control: { socket: 5 }", "control.socket", "must be text in quotes, not 5"),
         ("control: { group: \"\" }", "control.group", "is not the name of a group"),
-        ("pinning: { eth0: [] }", "pinning.eth0", "names no core; give one at least"),
-        ("pinning: { eth0: 2 }", "pinning.eth0", "must be a list: [ … ], not 2"),
-        ("pinning: { eth0: [2, 3, 2] }", "pinning.eth0[2]", "names core 2 twice"),
-        ("pinning: { eth0: [1024] }", "pinning.eth0[0]", "from 0 to 1023, not 1024"),
-        ("pinning: { eth0: [-1] }", "pinning.eth0[0]", "not -1"),
-        (
-            "pinning: { \"0123456789abcdef\": [1] }",
-            "pinning.0123456789abcdef",
-            "is not an interface name",
-        ),
-        (
-            "pinning: { eth0: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16] }",
-            "pinning.eth0",
-            "names 17 cores; 16 is the most for one interface",
-        ),
-        (
-            "pinning: { eth0: [1, 2], eth1: [2, 3] }, dataplane: { workers: 62 }",
-            "pinning",
-            "names 3 cores, each with a worker of its own, and dataplane.workers are 62 more",
-        ),
         (
             "igmp: { querier_interfaces: [\"eth1\"], query_interval: 60 }",
             "igmp",
@@ -190,11 +207,8 @@ fn in_other_sections() {
         ),
         ("rule: []", "rule", "did you mean \"rules\"?"),
     ];
-    for (top, path, fragment) in cases {
-        let found = mistakes(&file(INPUT, OUTPUT, "", top));
-        assert_eq!(found.len(), 1, "{top}: {found:#?}");
-        assert_eq!((found[0].line, found[0].path.as_str()), (Some(8), *path), "{top}");
-        assert!(found[0].message.contains(fragment), "{top}\n{}", found[0]);
+    for case in cases {
+        assert_top_mistake(case);
     }
     let long = format!("control: {{ socket: \"/{}\" }}", "x".repeat(107));
     assert_mistake(&file(INPUT, OUTPUT, "", &long), 8, "control.socket", "108 bytes long");

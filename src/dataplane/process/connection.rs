@@ -44,7 +44,7 @@ impl<T: DeserializeOwned> Connection<T> {
     /// The next message; none where no whole one is there.
     pub fn hear(&mut self) -> Result<Option<(T, Option<OwnedFd>)>, FrameError> {
         loop {
-            if let Some(message) = self.inbox.next()? {
+            if let Some(message) = self.inbox.take_message()? {
                 return Ok(Some(message));
             }
             if !self.inbox.fill(self.socket.as_fd())? {

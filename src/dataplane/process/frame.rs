@@ -175,7 +175,7 @@ impl<T: DeserializeOwned> Inbox<T> {
     }
 
     /// The next whole message.
-    pub fn next(&mut self) -> Result<Option<(T, Option<OwnedFd>)>, FrameError> {
+    pub fn take_message(&mut self) -> Result<Option<(T, Option<OwnedFd>)>, FrameError> {
         let Some((len, with_descriptor)) = self.announced()? else { return Ok(None) };
         let body = self.start + HEADER_LEN;
         let Some(bytes) = self.bytes.get(body..body + len) else { return Ok(None) };

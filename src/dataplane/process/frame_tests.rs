@@ -28,7 +28,7 @@ fn heard<T: DeserializeOwned>(
 ) -> Result<Vec<(T, Option<OwnedFd>)>, FrameError> {
     let mut all = Vec::new();
     loop {
-        while let Some(message) = inbox.next()? {
+        while let Some(message) = inbox.take_message()? {
             all.push(message);
         }
         if !inbox.fill(socket.as_fd())? {

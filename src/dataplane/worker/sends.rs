@@ -168,5 +168,5 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
 fn is_final(pending: &Pending, errno: i32) -> bool {
     let repeatable = matches!(pending.part, Part::Datagrams { repeated: false, .. })
         && may_be_of_an_earlier_send(errno);
-    !repeatable && !(pending.cut.count > 1 && may_be_of_a_train(errno))
+    !(repeatable || pending.cut.count > 1 && may_be_of_a_train(errno))
 }
