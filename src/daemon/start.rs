@@ -86,6 +86,8 @@ impl Daemon {
             true => adopt(&mut router, &mut sockets, &inventory, ports),
             false => 0,
         };
+        // Those of a data plane that was just started may run by now, and have said so to nobody.
+        meet_workers(&mut router, &mut sockets, &inventory);
         let hold_time = loaded.dataplane.hold_time;
         let (set, hold) = with_held(&router, loaded.rules, hold_time);
         router.handle(now, Event::Rules { origin: Origin::File, set })?;
@@ -159,6 +161,11 @@ fn adopt(
     for port in router.adopt((inventory.generation, inventory.workers.len()), rules, kept) {
         sockets.close(port);
     }
+    lost
+}
+
+/// Tells the core which workers run already.
+fn meet_workers(router: &mut Router, sockets: &mut Sockets, inventory: &Inventory) {
     for (worker, state) in (0u32..).zip(&inventory.workers) {
         let notes = state.notes.clone();
         if let Some(tier) = state.tier {
@@ -171,7 +178,6 @@ fn adopt(
             sockets.worker_died(worker);
         }
     }
-    lost
 }
 
 /// The file's rules with those that an earlier control had of the file and that it does not have any

@@ -19,6 +19,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::sync::{Arc, Mutex};
 
 /// Sockets of a worker at most, where the limit of descriptors allows.
 pub const MAX_SOCKETS: usize = 4096;
@@ -52,32 +53,40 @@ pub enum FlowId {
     },
 }
 
-/// Sockets that need CAP_NET_RAW to be opened, for when there is none any more: one for frames and
-/// one for IP packets for each interface, as far as they go round.
+/// Sockets that are opened while there are capabilities, for when there are none any more: one for
+/// frames and one for IP packets for each interface, as far as they go round (CAP_NET_RAW); and UDP
+/// sockets whose send buffers are larger than `net.core.wmem_max` (CAP_NET_ADMIN), as long as they
+/// last.
 #[derive(Debug, Default)]
 pub struct Supplies {
     frames: Vec<OwnedFd>,
     packets: Vec<OwnedFd>,
+    /// Shared by all workers, which take one when a flow begins.
+    senders: Arc<Mutex<Vec<Socket>>>,
 }
 
 impl Supplies {
-    /// Opens so many of each. Needs CAP_NET_RAW.
-    pub fn open(frames: usize, packets: usize) -> io::Result<Self> {
+    /// Opens so many of each. Needs CAP_NET_RAW; without CAP_NET_ADMIN the UDP sockets are like any others.
+    pub fn open(frames: usize, packets: usize, senders: usize) -> io::Result<Self> {
         let all = |count, open: fn() -> io::Result<OwnedFd>| {
             (0..count).map(|_| with_buffer(open)).collect::<io::Result<_>>()
         };
         Ok(Self {
             frames: all(frames, packet::frame_sender)?,
             packets: all(packets, packet::ip_sender)?,
+            senders: Arc::new(Mutex::new(
+                (0..senders).map(|_| sender()).collect::<Result<_, _>>()?,
+            )),
         })
     }
 
-    /// The same sockets under other descriptors.
+    /// The same sockets under other descriptors; of UDP sockets, those that nobody has taken.
     pub fn share(&self) -> io::Result<Self> {
         let all = |sockets: &[OwnedFd]| -> io::Result<Vec<OwnedFd>> {
             sockets.iter().map(OwnedFd::try_clone).collect()
         };
-        Ok(Self { frames: all(&self.frames)?, packets: all(&self.packets)? })
+        let senders = Arc::clone(&self.senders);
+        Ok(Self { frames: all(&self.frames)?, packets: all(&self.packets)?, senders })
     }
 }
 
@@ -139,6 +148,7 @@ pub struct EgressSockets {
     evictions: u64,
     frames: Exits,
     packets: Exits,
+    senders: Arc<Mutex<Vec<Socket>>>,
 }
 
 impl EgressSockets {
@@ -152,6 +162,7 @@ impl EgressSockets {
             evictions: 0,
             frames: Exits::new(supplies.frames, packet::frame_sender),
             packets: Exits::new(supplies.packets, packet::ip_sender),
+            senders: supplies.senders,
         }
     }
 
@@ -176,7 +187,9 @@ impl EgressSockets {
         if self.by_flow.len() >= self.limit {
             self.evict();
         }
-        let socket = open(&flow)?;
+        let spare = self.senders.lock().ok().and_then(|mut senders| senders.pop());
+        let socket = spare.map_or_else(sender, Ok)?;
+        bind(&socket, &flow)?;
         let fd = socket.as_raw_fd();
         self.by_flow.insert(flow, EgressSocket { socket, last_used: turn, idle: false });
         Ok(fd)
@@ -223,12 +236,22 @@ fn with_buffer(open: fn() -> io::Result<OwnedFd>) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// A UDP socket that never receives.
-fn open(flow: &FlowId) -> io::Result<Socket> {
+/// A UDP socket that never receives, not bound yet.
+fn sender() -> io::Result<Socket> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
     let refuse_all = [libc::sock_filter { code: BPF_RET, jt: 0, jf: 0, k: 0 }];
     packet::attach_filter(socket.as_fd(), &refuse_all)?;
+    socket.set_multicast_loop_v4(false)?;
+    socket.set_broadcast(true)?;
+    // Without it the kernel says "sent" of a datagram that the transmit queue refused.
+    packet::set_option(socket.as_fd(), libc::IPPROTO_IP, libc::IP_RECVERR, &1i32)?;
+    packet::set_send_buffer(socket.as_fd(), SEND_BUFFER)?;
+    Ok(socket)
+}
+
+/// Binds it for a flow.
+fn bind(socket: &Socket, flow: &FlowId) -> io::Result<()> {
     let local = match *flow {
         FlowId::Source { .. } => SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0),
         FlowId::Fixed { address, port, .. } => {
@@ -237,13 +260,7 @@ fn open(flow: &FlowId) -> io::Result<Socket> {
             SocketAddrV4::new(address, port)
         }
     };
-    socket.bind(&SockAddr::from(local))?;
-    socket.set_multicast_loop_v4(false)?;
-    socket.set_broadcast(true)?;
-    // Without it the kernel says "sent" of a datagram that the transmit queue refused.
-    packet::set_option(socket.as_fd(), libc::IPPROTO_IP, libc::IP_RECVERR, &1i32)?;
-    packet::set_send_buffer(socket.as_fd(), SEND_BUFFER)?;
-    Ok(socket)
+    socket.bind(&SockAddr::from(local))
 }
 
 /// `BPF_RET | BPF_K` (filter.h): accept as many bytes as `k` says; 0 = none, the packet goes.
@@ -309,6 +326,21 @@ mod tests {
         assert!(sockets.by_flow.contains_key(&flow(0, None)));
         assert!(!sockets.by_flow.contains_key(&flow(1, None)));
         assert_eq!(sockets.retired.len(), 1, "still open until the flush is over");
+    }
+
+    #[test]
+    fn what_was_opened_before_is_used_first_and_by_one_worker_only() {
+        let supplies = Supplies {
+            senders: Arc::new(Mutex::new(vec![sender().expect("opens")])),
+            ..Supplies::default()
+        };
+        let ready = supplies.senders.lock().expect("not poisoned")[0].as_raw_fd();
+        let theirs = supplies.share().expect("shares");
+        let (mut first, mut second) =
+            (EgressSockets::new(4, supplies), EgressSockets::new(4, theirs));
+        assert_eq!(first.of(flow(1, None), 1).expect("is there"), ready);
+        assert_ne!(second.of(flow(1, None), 1).expect("opens"), ready);
+        assert!(port(&first, &flow(1, None)) != port(&second, &flow(1, None)));
     }
 
     #[test]

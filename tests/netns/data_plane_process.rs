@@ -175,7 +175,7 @@ pub(crate) fn nonsense(lab: &Lab) {
     let path = mcrd.plane_socket();
     let mut random = 88_172_645_463_325_252u64;
     for round in 0..200usize {
-        let mut socket = UnixStream::connect(&path).expect("connects");
+        let mut socket = UnixStream::connect(path).expect("connects");
         let mut bytes = vec![0; round * 7];
         for byte in &mut bytes {
             random ^= random << 13;
@@ -191,7 +191,7 @@ pub(crate) fn nonsense(lab: &Lab) {
         }
     }
     // It hangs up on who says nothing that it understands.
-    let mut socket = UnixStream::connect(&path).expect("connects");
+    let mut socket = UnixStream::connect(path).expect("connects");
     socket.write_all(&[0xff; 64]).expect("writes");
     socket.set_read_timeout(Some(SOON)).expect("a timeout");
     // The end, or a reset: some bytes were not read.

@@ -210,8 +210,8 @@ fn in_other_sections() {
     for case in cases {
         assert_top_mistake(case);
     }
-    let long = format!("control: {{ socket: \"/{}\" }}", "x".repeat(107));
-    assert_mistake(&file(INPUT, OUTPUT, "", &long), 8, "control.socket", "108 bytes long");
+    let long = format!("control: {{ socket: \"/{}\" }}", "x".repeat(97));
+    assert_mistake(&file(INPUT, OUTPUT, "", &long), 8, "control.socket", "98 bytes long");
     assert_mistake("{ rules: {} }", 1, "rules", "must be a list of rules: [{ … }], not an object");
     assert_mistake("[]", 1, "", "a configuration is an object: { rules: [ … ] }");
 }

@@ -46,8 +46,8 @@ pub(crate) fn sections(file: &File, findings: &mut Findings) -> Sections {
 }
 
 fn control(spec: &ControlSpec, findings: &mut Findings) -> ControlSettings {
-    /// `sun_path` (unix(7)) less its terminating zero.
-    const LONGEST_SOCKET_PATH: usize = 107;
+    /// `sun_path` (unix(7)) less its terminating zero and what is added for the data plane's socket.
+    const LONGEST_SOCKET_PATH: usize = 107 - ".dataplane".len();
     let at = Path::root().key("control");
     if let Some(socket) = &spec.socket {
         let bytes = socket.as_os_str().as_bytes();

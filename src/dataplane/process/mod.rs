@@ -31,8 +31,9 @@ use std::time::Duration;
 const STRANGERS: usize = 8;
 /// How long one may take to say it; and how long a process waits for its first control.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Sockets that need a capability to be opened, opened before there is none: for frames, for packets.
-const SUPPLIES: (usize, usize) = (16, 16);
+/// Sockets that need a capability to be opened, opened before there is none: for frames, for packets,
+/// and UDP sockets with large buffers.
+const SUPPLIES: (usize, usize, usize) = (64, 16, 128);
 
 type Control = Connection<ToPlane>;
 
@@ -72,7 +73,7 @@ pub fn run() -> io::Result<()> {
     blocked.add(Signal::SIGHUP);
     blocked.thread_block()?;
     let signals = SignalFd::with_flags(&ending, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-    let (supplies, mut trouble) = match Supplies::open(SUPPLIES.0, SUPPLIES.1) {
+    let (supplies, mut trouble) = match Supplies::open(SUPPLIES.0, SUPPLIES.1, SUPPLIES.2) {
         Ok(supplies) => (supplies, Vec::new()),
         Err(error) => {
             let what = format!("no sockets for frames of our making ({error})");
