@@ -4,8 +4,7 @@ use super::columns::untied;
 use super::tables::{count, output_notes, state, titled};
 use super::text::{duration, shown};
 use crate::api::v1::{
-    ChangeKind, ChangesJson, Ledger, LogLevel, Pong, RuleJson, StateFileStatus, SumKind,
-    Upgrade,
+    ChangeKind, ChangesJson, Ledger, LogLevel, Pong, RuleJson, StateFileStatus, SumKind, Upgrade,
 };
 
 /// What an upgrade has done, in how long.

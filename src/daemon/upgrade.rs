@@ -88,8 +88,12 @@ impl Daemon {
     /// that what it does not have any more is not held.
     fn check_file(&mut self) -> Result<(), String> {
         let Some(path) = self.config.clone() else { return Ok(()) };
-        config::load_file(&path)
+        let loaded = config::load_file(&path)
             .map_err(|mistakes| format!("the configuration has mistakes: {mistakes}"))?;
+        if self.settings.other_socket(&loaded) {
+            // The data plane that runs listens beside this one: the next control would not find it.
+            return Err("the file names another control socket; that needs a restart".to_owned());
+        }
         self.reload();
         Ok(())
     }

@@ -252,6 +252,10 @@ pub(crate) fn control_upgraded(lab: &Lab) {
     install(Path::new(env!("CARGO_BIN_EXE_mcrd")), &program);
     std::fs::write(mcrd.config(), "{ nonsense }").expect("writes");
     refused("the configuration has mistakes");
+    let elsewhere = r#"{ control: { socket: "/nonexistent/control.sock" } }"#;
+    std::fs::write(mcrd.config(), elsewhere).expect("writes");
+    refused("another control socket");
+    assert_eq!((pid_of(&mcrd), mcrd.plane_pid()), (control, plane));
     std::fs::write(mcrd.config(), file(1)).expect("writes");
     let (mut before, mut slowest) = (None, 0);
     for round in 0..if verify() { 20 } else { 5 } {
@@ -266,7 +270,10 @@ pub(crate) fn control_upgraded(lab: &Lab) {
         let now = [descriptors(control), descriptors(plane)];
         let before = before.get_or_insert(now);
         // A connection of mcrctl that ends, a socket to send from.
-        assert!(now.iter().zip(&*before).all(|(now, before)| *now <= before + 2), "{before:?} {now:?}");
+        assert!(
+            now.iter().zip(&*before).all(|(now, before)| *now <= before + 2),
+            "{before:?} {now:?}"
+        );
     }
     assert!(sender.wait(SOON * 4).success(), "{}", sender.stderr());
     got.report().assert_perfect("while control was upgraded", count);
