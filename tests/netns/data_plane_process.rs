@@ -252,7 +252,8 @@ pub(crate) fn control_upgraded(lab: &Lab) {
     install(Path::new(env!("CARGO_BIN_EXE_mcrd")), &program);
     std::fs::write(mcrd.config(), "{ nonsense }").expect("writes");
     refused("the configuration has mistakes");
-    let elsewhere = r#"{ control: { socket: "/nonexistent/control.sock" } }"#;
+    let elsewhere =
+        format!(r#"{{ control: {{ socket: "/nonexistent/control.sock" }}, rules: [ {STAYS} ] }}"#);
     std::fs::write(mcrd.config(), elsewhere).expect("writes");
     refused("another control socket");
     assert_eq!((pid_of(&mcrd), mcrd.plane_pid()), (control, plane));
