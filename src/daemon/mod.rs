@@ -228,8 +228,6 @@ impl Daemon {
         }
     }
 
-    /// Starts workers that there are not yet. One that is too many stays, without a port.
-
     /// Logs and spreads what has changed.
     fn announce(&mut self, notices: Vec<Notice>) {
         announce::log(&notices);
