@@ -16,4 +16,5 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/v1/events"),
     ("GET", "/v1/log-level"),
     ("PUT", "/v1/log-level"),
+    ("POST", "/v1/upgrade"),
 ];

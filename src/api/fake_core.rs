@@ -6,7 +6,7 @@ use crate::control::event::{Change, Conflict, Refusal, Reply, Request};
 use crate::control::view::{
     ChangeKind, ClosedPorts, InterfaceStatus, Ledger, LogLevel, MembershipStatus, Mroute,
     MrouteEntry, MrouteOutput, OutputStatus, Pong, PortKind, PortStatus, RuleChange, RuleStatus,
-    State, Stats, Traffic, WorkerStatus,
+    State, Stats, Traffic, Upgrade, WorkerStatus,
 };
 use crate::types::{
     Destination, DropReason, IfIndex, Input, InterfaceSelector, Join, Link, LinkLayer, Origin,
@@ -263,6 +263,12 @@ fn answer(rules: &mut Vec<Rule>, request: Request) -> Result<Reply, Refusal> {
             };
             Reply::Changes(replace(&mut copy, set)?)
         }
+        Request::Upgrade => Reply::Upgrade(Upgrade {
+            from: "0.1.0".into(),
+            to: "0.2.0".into(),
+            program: "/usr/bin/mcrd".into(),
+            pid: 42,
+        }),
         Request::LogLevel => Reply::LogLevel(log_level("info")),
         Request::SetLogLevel { level, .. } if level == "debgu" => {
             return Err(Refusal::BadLogLevel("\"debgu\" is not a log level".into()));

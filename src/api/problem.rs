@@ -104,6 +104,7 @@ impl From<Refusal> for Problem {
             Refusal::TooManyRules { .. } => {
                 (StatusCode::CONFLICT, "too-many-rules", "Too many rules")
             }
+            Refusal::NoUpgrade(_) => (StatusCode::CONFLICT, "no-upgrade", "No upgrade"),
             Refusal::Unavailable(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not available now")
             }

@@ -15,7 +15,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use serde::Serialize;
 use serde_json::Value;
 use std::convert::identity;
@@ -52,6 +52,7 @@ pub(super) fn router(
         .route("/v1/config", get(rule_set::show))
         .route("/v1/events", get(listen))
         .route("/v1/log-level", get(log_level).put(set_log_level))
+        .route("/v1/upgrade", post(upgrade))
         .fallback(no_such_path)
         .method_not_allowed_fallback(wrong_method)
         .with_state(Context { to_core, subscriptions, listeners, limits })
@@ -162,6 +163,13 @@ async fn set_log_level(State(context): State<Context>, headers: HeaderMap, body:
     context.log_level(Request::SetLogLevel { level, module }).await
 }
 
+async fn upgrade(State(context): State<Context>) -> Answer {
+    match context.ask(Request::Upgrade).await? {
+        Reply::Upgrade(upgrade) => json(StatusCode::OK, upgrade, identity).await,
+        other => Err(unexpected(&other)),
+    }
+}
+
 /// The stream of events: the only answer that has no end.
 async fn listen(State(context): State<Context>, Extension(lasting): Extension<Lasting>) -> Answer {
     let limits = &context.limits;
@@ -179,7 +187,7 @@ async fn no_such_path(uri: Uri) -> Problem {
         "No such path",
         format!(
             "there is no {}; there are /v1/ping, /v1/rules, /v1/rules/ID, /v1/config, /v1/stats, \
-             /v1/workers, /v1/interfaces, /v1/mroute, /v1/events and /v1/log-level",
+             /v1/workers, /v1/interfaces, /v1/mroute, /v1/events, /v1/log-level and /v1/upgrade",
             uri.path()
         ),
     )

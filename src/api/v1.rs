@@ -6,7 +6,7 @@ pub use crate::control::notice::{InterfaceState, Notice, RuleName};
 pub use crate::control::view::{
     ChangeKind, ClosedPorts, InterfaceStatus, Ledger, LogLevel, MembershipStatus, Mroute,
     MrouteEntry, MrouteOutput, Pong, PortKind, PortStatus, RuleChange, State, StateFileStatus, Sum,
-    SumKind, WorkerStatus,
+    SumKind, Upgrade, WorkerStatus,
 };
 
 use crate::config::spec_of;

@@ -80,6 +80,9 @@ pub enum Command {
     /// Show or set what mcrd logs.
     #[command(subcommand)]
     LogLevel(LogLevelCommand),
+    /// Have mcrd replaced by the program that stands on disk now, with its file loaded again; forwarding
+    /// goes on. Waits until the new one answers.
+    Upgrade,
     /// Print the completions of mcrctl for a shell, such as `mcrctl completions bash >
     /// /etc/bash_completion.d/mcrctl`.
     Completions {

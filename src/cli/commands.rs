@@ -4,7 +4,7 @@ use super::args::{AddArgs, Args, Command, OutputForm};
 use super::config_args::LogLevelCommand;
 use super::offline;
 use super::text::{shown, shown_json};
-use super::{config_commands, monitor, rates, sentences, tables};
+use super::{config_commands, monitor, rates, sentences, tables, upgrade};
 use crate::api::v1::{ChangesJson, RuleJson, SetLogLevel, StatsJson};
 use crate::api::{Answer, Client, ClientError, Problem};
 use crate::config::{self, Diagnostics};
@@ -83,6 +83,7 @@ pub async fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> Exit 
         Command::Stats { watch: Some(interval) } => {
             watch(&client, *interval, args.output, out).await.map(|()| Exit::Done)
         }
+        Command::Upgrade => upgrade::run(&client, args.output, out).await.map(|()| Exit::Done),
         Command::Monitor => monitor::run(&client, args.output, out).await,
         Command::Config(command) => config_commands::run(&client, command, args.output, out).await,
         command => match answer(&client, command, args.output).await {
@@ -141,6 +142,7 @@ async fn answer(client: &Client, command: &Command, form: OutputForm) -> Result<
         }
         // These print by themselves.
         Command::Monitor
+        | Command::Upgrade
         | Command::Config(_)
         | Command::Completions { .. }
         | Command::Import { .. } => Ok(String::new()),

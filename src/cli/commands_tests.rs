@@ -57,6 +57,19 @@ async fn add_list_remove() {
 }
 
 #[tokio::test]
+async fn an_upgrade_ends_when_somebody_answers() {
+    let daemon = Daemon::start(Limits::default(), vec![]);
+    let said = mcrctl(&daemon.path, "upgrade").await;
+    assert_eq!((said.exit, said.err.as_str()), (Exit::Done, ""));
+    assert!(said.out.starts_with("mcrd 0.1.0 is replaced by mcrd 0.1.0 in "), "{}", said.out);
+    let said = mcrctl(&daemon.path, "-o json upgrade").await;
+    let answer: Value = serde_json::from_str(&said.out).expect("JSON");
+    assert_eq!((&answer["pid"], &answer["to"]), (&json!(42), &json!("0.1.0")), "{answer}");
+    assert!(answer["milliseconds"].is_u64(), "{answer}");
+    daemon.stop().await;
+}
+
+#[tokio::test]
 async fn every_command_prints_a_table_or_the_document_as_it_came() {
     let daemon = Daemon::start(Limits::default(), vec![sample("a1", Some("cam"))]);
     let commands = [

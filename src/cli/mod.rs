@@ -18,6 +18,7 @@ mod rule_text;
 mod sentences;
 mod tables;
 mod text;
+mod upgrade;
 
 pub use args::{Args, Command, ImportFrom, OutputForm};
 pub use commands::{Exit, run};

@@ -4,8 +4,20 @@ use super::columns::untied;
 use super::tables::{count, output_notes, state, titled};
 use super::text::{duration, shown};
 use crate::api::v1::{
-    ChangeKind, ChangesJson, Ledger, LogLevel, Pong, RuleJson, StateFileStatus, SumKind,
+    ChangeKind, ChangesJson, Ledger, LogLevel, Pong, RuleJson, StateFileStatus, SumKind, Upgrade,
 };
+
+/// What an upgrade has done, in how long.
+pub(super) fn upgraded(upgrade: &Upgrade, pong: &Pong, took: std::time::Duration) -> String {
+    format!(
+        "mcrd {} is replaced by mcrd {} in {} ms: process {}, {}\n",
+        shown(&upgrade.from),
+        shown(&pong.version),
+        took.as_millis(),
+        pong.pid,
+        count(pong.rules, "rule"),
+    )
+}
 
 pub(super) fn ping(pong: &Pong) -> String {
     let kept = match &pong.state_file {

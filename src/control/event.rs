@@ -41,6 +41,8 @@ pub enum Request {
         /// The module that it is for; none = everything.
         module: Option<String>,
     },
+    /// Become the program that stands on disk now.
+    Upgrade,
 }
 
 /// A change of the rules of origin `runtime`.
@@ -81,6 +83,8 @@ pub enum Reply {
     Changes(Vec<view::RuleChange>),
     /// To `LogLevel` and `SetLogLevel`.
     LogLevel(view::LogLevel),
+    /// To `Upgrade`: what is done at once.
+    Upgrade(view::Upgrade),
 }
 
 /// Why a request was refused; nothing changed.
@@ -138,6 +142,9 @@ pub enum Refusal {
     /// What was asked for is not a log level.
     #[error("{0}")]
     BadLogLevel(String),
+    /// The program on disk cannot take the place of the one that runs.
+    #[error("no upgrade: {0}")]
+    NoUpgrade(String),
     /// The daemon is stopping or did not answer in time.
     #[error("the relay is busy or stopping: {0}")]
     Unavailable(String),

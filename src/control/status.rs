@@ -30,7 +30,10 @@ impl Router {
             Request::RuleSet(origin) => Reply::RuleSet(self.rules_of(*origin)),
             Request::DryRun(change) => Reply::Changes(self.dry_run(now, change)?),
             // What these ask is not the core's.
-            Request::ReplaceRules(_) | Request::LogLevel | Request::SetLogLevel { .. } => {
+            Request::ReplaceRules(_)
+            | Request::LogLevel
+            | Request::SetLogLevel { .. }
+            | Request::Upgrade => {
                 return Err(Refusal::Unavailable("the core does not know".to_owned()));
             }
         })

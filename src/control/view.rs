@@ -320,6 +320,20 @@ pub struct Pong {
     pub state_file: Option<StateFileStatus>,
 }
 
+/// A daemon that is replaced by another program in the same process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Upgrade {
+    /// The version that ran.
+    pub from: String,
+    /// The version that runs from now on.
+    pub to: String,
+    /// The program's file.
+    pub program: String,
+    /// The process, which stays.
+    pub pid: u32,
+}
+
 /// The file that keeps rules of origin `runtime`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -13,6 +13,7 @@ mod requests;
 mod service;
 mod start;
 mod state_file;
+mod upgrade;
 
 use crate::api;
 use crate::clock;
@@ -94,11 +95,14 @@ pub fn run(options: &Options) -> Result<(), StartError> {
         .build()
         .context("cannot start the event loop")?;
     let invitation = Invitation::of_environment();
-    runtime.block_on(async {
+    let next = runtime.block_on(async {
         let daemon = Daemon::start(options, loaded, logging, watch, &invitation, None)?;
         daemon.serve(std::future::pending()).await
     })?;
-    Ok(())
+    drop(runtime);
+    let Some(program) = next else { return Ok(()) };
+    let error = anyhow::Error::from(upgrade::become_program(&program));
+    Err(error.context("cannot start the new program, nor this one again").into())
 }
 
 fn start_logging(options: &Options, loaded: &Loaded) -> Result<Logging, String> {
@@ -134,6 +138,8 @@ struct Daemon {
     /// Rules that were found and are not asked for any more stay until then; afterwards the file's
     /// rules are these.
     hold: Option<(Time, Vec<Rule>)>,
+    /// A program that is to take our place.
+    trial: Option<upgrade::Trial>,
     stop_api: oneshot::Sender<()>,
     api: tokio::task::JoinHandle<std::io::Result<()>>,
     hangup: Signal,
@@ -143,14 +149,14 @@ struct Daemon {
 
 impl Daemon {
     /// The event loop. Each turn takes what has happened, lets the core draw the consequences once,
-    /// and does what it asks for. Ends with `stop`, SIGTERM or SIGINT.
-    async fn serve(mut self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    /// and does what it asks for. Ends with `stop`, SIGTERM or SIGINT, or where another program is to go on: that one.
+    async fn serve(mut self, stop: impl Future<Output = ()>) -> anyhow::Result<Option<PathBuf>> {
         let mut stop = std::pin::pin!(stop);
         // What is taken over from the file is no change of it.
         let state_file = self.state_file.take();
         self.settle();
         self.state_file = state_file;
-        loop {
+        let next = loop {
             self.settle();
             self.tell_service();
             let wait = self.next_wake();
@@ -165,12 +171,19 @@ impl Daemon {
                 outcome = written(&mut self.state_file) => self.state_written(outcome),
                 () = self.service.watchdog_due() => self.service.alive(),
                 () = tokio::time::sleep(wait) => self.timeouts(),
-                _ = self.terminate.recv() => break,
-                _ = self.interrupt.recv() => break,
-                () = &mut stop => break,
+                outcome = upgrade::tried(&mut self.trial) => {
+                    if let Some(program) = self.upgrade_tried(outcome) {
+                        break Some(program);
+                    }
+                }
+                _ = self.terminate.recv() => break None,
+                _ = self.interrupt.recv() => break None,
+                () = &mut stop => break None,
             }
+        };
+        if next.is_none() {
+            self.service.stopping();
         }
-        self.service.stopping();
         self.announce(vec![Notice::Stopping]);
         // The file goes with the listener; a client that is being served gets its answer cut.
         let _ = self.stop_api.send(());
@@ -178,13 +191,14 @@ impl Daemon {
         if let Ok(Err(error)) = self.api.await {
             warn!(%error, "control socket failed while stopping");
         }
-        if let Some(plane) = self.sockets.plane.take() {
+        // Another control takes over from this one: its data plane goes on.
+        if let Some(plane) = self.sockets.plane.take().filter(|_| next.is_none()) {
             plane.stop();
         }
         if let Some(file) = self.state_file {
             file.finish(self.router.rules_of(Some(Origin::Runtime))).await;
         }
-        Ok(())
+        Ok(next)
     }
 
     fn settle(&mut self) {

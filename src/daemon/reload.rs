@@ -26,6 +26,11 @@ impl Settings {
         }
     }
 
+    /// True where the file names another control socket than it did.
+    pub(super) fn other_socket(&self, loaded: &Loaded) -> bool {
+        self.control.socket != loaded.control.socket
+    }
+
     /// The names of those that are not the same.
     fn different(&self, other: &Self) -> Vec<String> {
         let dataplane =

@@ -30,6 +30,7 @@ impl Daemon {
             Request::SetLogLevel { level, module } => {
                 let _ = reply.send(self.set_log_level(&level, module.as_deref()));
             }
+            Request::Upgrade => self.upgrade(reply),
             Request::Ping => {
                 let mut answer = self.router.answer(now, &Request::Ping);
                 if let Ok(Reply::Pong(pong)) = &mut answer {

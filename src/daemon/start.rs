@@ -6,7 +6,7 @@ use super::planes::Planes;
 use super::questions::Questions;
 use super::service::{Invitation, Service};
 use super::state_file::StateFile;
-use super::{Daemon, Options, QUESTIONS, limits, memory, reload};
+use super::{Daemon, Options, QUESTIONS, limits, memory, reload, upgrade};
 use crate::api;
 use crate::clock;
 use crate::config::{self, Loaded};
@@ -43,6 +43,7 @@ impl Daemon {
         let hangup = signal(SignalKind::hangup())?;
         let terminate = signal(SignalKind::terminate())?;
         let interrupt = signal(SignalKind::interrupt())?;
+        upgrade::hear_signals();
         let monitor = Monitor::start().context("cannot watch the network by rtnetlink")?;
         let (ask, asked) = mpsc::channel(QUESTIONS);
         let path = options.socket.clone().or(loaded.control.socket);
@@ -122,6 +123,7 @@ impl Daemon {
             network_known: false,
             hold: hold.map(|set| (now.plus(hold_time), set)),
             attached,
+            trial: None,
             stop_api,
             api,
             hangup,

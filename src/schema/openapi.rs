@@ -5,7 +5,7 @@ use super::operations::{Answer, Body, OPERATIONS, Operation};
 use crate::api::Problem;
 use crate::api::v1::{
     ChangesJson, Document, EventJson, InterfaceStatus, LogLevel, Mroute, Pong, RuleJson,
-    SetLogLevel, StatsJson, WorkerStatus,
+    SetLogLevel, StatsJson, Upgrade, WorkerStatus,
 };
 use crate::config::v1::RuleSpec;
 use schemars::Schema;
@@ -110,6 +110,7 @@ fn schemas() -> Value {
     answers.subschema_for::<ChangesJson>();
     answers.subschema_for::<EventJson>();
     answers.subschema_for::<LogLevel>();
+    answers.subschema_for::<Upgrade>();
     answers.subschema_for::<Problem>();
     let mut all = shaped(answers.take_definitions(true), plain);
     all.extend(shaped(requests.take_definitions(true), tidy));

@@ -12,7 +12,8 @@ use tokio::net::UnixStream;
 /// Routes that answer a bare request, whole: no body is needed, and no stream begins.
 fn plain() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
     let plain = |route: &&(&str, &str)| {
-        ["GET", "DELETE"].contains(&route.0) && **route != ("GET", "/v1/events")
+        let without_body = ["GET", "DELETE"].contains(&route.0) || route.1 == "/v1/upgrade";
+        without_body && **route != ("GET", "/v1/events")
     };
     ROUTES.iter().filter(plain)
 }

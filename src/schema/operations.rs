@@ -170,4 +170,16 @@ pub(super) const OPERATIONS: &[Operation] = &[
         body: Some("SetLogLevel"),
         answers: &[ok("The levels from now on.", Body::One("LogLevel"))],
     },
+    Operation {
+        method: "post",
+        path: "/v1/upgrade",
+        id: "upgrade",
+        summary: "Replace the daemon by the program that stands on disk now; forwarding goes on",
+        parameters: &[],
+        body: None,
+        answers: &[ok(
+            "What is done at once; the next ping is answered by the new program.",
+            Body::One("Upgrade"),
+        )],
+    },
 ];

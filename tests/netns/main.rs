@@ -63,6 +63,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("data_plane_process::control_is_killed_during_swaps", data_plane_process::killed_during_swaps),
     ("data_plane_process::the_data_plane_is_killed", data_plane_process::plane_killed),
     ("data_plane_process::nonsense_at_its_socket", data_plane_process::nonsense),
+    ("data_plane_process::control_is_upgraded", data_plane_process::control_upgraded),
     ("fallback::system_calls_forward_and_say_why", fallback::syscalls),
     ("many_groups::five_hundred_groups_from_three_sources", many_groups::five_hundred),
     ("churn::an_interface_comes_and_goes", churn::recreated),

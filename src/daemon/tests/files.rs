@@ -110,3 +110,23 @@ async fn the_service_manager_hears_the_daemons_life() {
     assert!(at("WATCHDOG").expect("alive") > ready[0] || at("STATUS").is_some());
     assert_eq!(at("STOPPING=1"), Some(all.len() - 1), "{all:?}");
 }
+
+/// The program of these tests is no mcrd: it must not take its place.
+#[tokio::test]
+async fn a_program_that_is_no_mcrd_is_no_upgrade() {
+    let place = Place::new();
+    place
+        .run(async |client| {
+            let before = client.ping().await.expect("answers");
+            let problem =
+                refused(client.post("/v1/upgrade", &json!({})).await.expect_err("refused"));
+            assert_eq!(
+                (problem.status, problem.kind.as_str()),
+                (409, "urn:mcr:problem:no-upgrade")
+            );
+            assert!(problem.detail.contains("--version"), "{}", problem.detail);
+            let after = client.ping().await.expect("still answers");
+            assert_eq!((after.pid, after.generation), (before.pid, before.generation));
+        })
+        .await;
+}

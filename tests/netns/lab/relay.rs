@@ -50,14 +50,35 @@ impl Relay {
         Self::launch(namespace, directory, true)
     }
 
+    /// Starts this copy of it, with a file of this content.
+    pub(crate) fn of_program(
+        namespace: &Namespace,
+        directory: &Path,
+        program: &Path,
+        text: &str,
+    ) -> Self {
+        std::fs::write(directory.join("relay.json5"), text).expect("writing the file");
+        Self::launch_program(namespace, directory, true, program)
+    }
+
     fn launch(namespace: &Namespace, directory: &Path, with_file: bool) -> Self {
+        let program = Path::new(env!("CARGO_BIN_EXE_mcrd"));
+        Self::launch_program(namespace, directory, with_file, program)
+    }
+
+    fn launch_program(
+        namespace: &Namespace,
+        directory: &Path,
+        with_file: bool,
+        program: &Path,
+    ) -> Self {
         let socket = directory.join("control.sock");
         let config = directory.join("relay.json5");
         let mut args = vec!["run".into(), "--control-socket-path".into(), socket.clone()];
         if with_file {
             args.extend(["--config".into(), config.clone()]);
         }
-        let process = namespace.spawn(env!("CARGO_BIN_EXE_mcrd"), &args);
+        let process = namespace.spawn(&program.display().to_string(), &args);
         let plane = PlaneGuard(PathBuf::from(format!("{}.dataplane", socket.display())));
         let mut relay = Self { process, socket, config, plane };
         wait_for("the relay answers a ping", SOON, || {

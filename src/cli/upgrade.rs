@@ -1,0 +1,54 @@
+//! `mcrctl upgrade`: asks for it, and waits until the new program answers.
+
+use super::args::OutputForm;
+use super::commands::{Failure, print};
+use super::sentences;
+use super::text::shown_json;
+use crate::api::v1::{Pong, Upgrade};
+use crate::api::{Client, ClientError};
+use serde_json::{Value, json};
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+/// How long the new program may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The pause between attempts.
+const PAUSE: Duration = Duration::from_millis(5);
+
+pub(super) async fn run(
+    client: &Client,
+    form: OutputForm,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let upgrade: Upgrade = client.post("/v1/upgrade", &Value::Null).await?.read()?;
+    let pong = answers_again(client).await?;
+    let took = begun.elapsed();
+    let text = match form {
+        OutputForm::Table => sentences::upgraded(&upgrade, &pong, took),
+        OutputForm::Json => {
+            let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            let answer = json!({
+                "from": upgrade.from, "to": pong.version, "program": upgrade.program,
+                "pid": pong.pid, "milliseconds": millis,
+            });
+            format!("{}\n", shown_json(&format!("{answer:#}")))
+        }
+    };
+    Ok(print(out, &text)?)
+}
+
+/// The old program answers no ping after what it has said: who answers is the new one.
+async fn answers_again(client: &Client) -> Result<Pong, ClientError> {
+    let until = tokio::time::Instant::now() + PATIENCE;
+    let client = client.clone().with_timeout(PATIENCE);
+    loop {
+        match client.ping().await {
+            Err(ClientError::Refused(problem)) if problem.status != 503 => {
+                return Err(ClientError::Refused(problem));
+            }
+            Err(_) if tokio::time::Instant::now() < until => tokio::time::sleep(PAUSE).await,
+            outcome => return outcome,
+        }
+    }
+}
