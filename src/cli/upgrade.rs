@@ -6,9 +6,10 @@ use super::sentences;
 use super::text::shown_json;
 use crate::api::v1::{Pong, Upgrade};
 use crate::api::{Client, ClientError};
+use crate::clock;
 use serde_json::{Value, json};
 use std::io::Write;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long the new program may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -20,10 +21,10 @@ pub(super) async fn run(
     form: OutputForm,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let begun = Instant::now();
+    let begun = clock::now();
     let upgrade: Upgrade = client.post("/v1/upgrade", &Value::Null).await?.read()?;
     let pong = answers_again(client).await?;
-    let took = begun.elapsed();
+    let took = clock::now().since(begun);
     let text = match form {
         OutputForm::Table => sentences::upgraded(&upgrade, &pong, took),
         OutputForm::Json => {
@@ -40,14 +41,14 @@ pub(super) async fn run(
 
 /// The old program answers no ping after what it has said: who answers is the new one.
 async fn answers_again(client: &Client) -> Result<Pong, ClientError> {
-    let until = tokio::time::Instant::now() + PATIENCE;
+    let until = clock::now().plus(PATIENCE);
     let client = client.clone().with_timeout(PATIENCE);
     loop {
         match client.ping().await {
             Err(ClientError::Refused(problem)) if problem.status != 503 => {
                 return Err(ClientError::Refused(problem));
             }
-            Err(_) if tokio::time::Instant::now() < until => tokio::time::sleep(PAUSE).await,
+            Err(_) if clock::now() < until => tokio::time::sleep(PAUSE).await,
             outcome => return outcome,
         }
     }

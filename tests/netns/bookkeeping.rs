@@ -138,14 +138,17 @@ pub(crate) fn kernel_drops(lab: &Lab) {
     mcrd.stop();
 }
 
-/// (b) A slow interface: its queue is full, and says so for each datagram.
+/// (b) A slow interface: its queue is full, and says so for each datagram. Each leaves by itself: of a
+/// train that such a queue cuts apart (tbf), it may drop a part and say that all was taken.
 pub(crate) fn slow_output(lab: &Lab) {
     const COUNT: u64 = 2_000;
     let line = Line::new(lab);
     line.source.plain_frames("src0");
     line.relay.run("tc qdisc add dev out0 root tbf rate 1mbit burst 10kb limit 3000");
-    for (name, more) in [("interface", r#", source: "interface""#), ("keep", r#", source: "keep""#)]
-    {
+    for (name, more) in [
+        ("interface", r#", source: "interface", burst: 1"#),
+        ("keep", r#", source: "keep", burst: 1"#),
+    ] {
         let mcrd = Relay::with_config(&line.relay, lab.directory(), &file("", more, ""));
         mcrd.wait_state("main", "active");
         let before = Witness::new(&line.relay, "in0", IN_PORT);

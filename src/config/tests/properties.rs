@@ -98,6 +98,10 @@ proptest! {
     ) {
         let mut chars: Vec<char> = VALID.chars().collect();
         for (place, edit, c) in edits {
+            // Everything may have been removed.
+            if chars.is_empty() {
+                break;
+            }
             let at = place.index(chars.len());
             match edit {
                 0 => { chars.remove(at); }
