@@ -161,8 +161,9 @@ impl Template {
     }
 
     /// The headers of a whole run of UDP datagrams that the kernel or the device will cut apart: so
-    /// many payload bytes in pieces of `segment`, the first one with this number among those of the
-    /// received packet. The kernel counts the identification up and makes the checksums
+    /// many payload bytes in pieces of `segment`, or one datagram where they are no more; the first one
+    /// with this number among those of the received packet. The kernel counts the identification up and
+    /// makes the checksums: what came with the received packet is that of its own payload
     /// (VIRTIO_NET_HDR_GSO_UDP_L4, Linux 6.2). None where it is longer than an IP packet can be.
     pub fn train(
         &self,
@@ -173,7 +174,8 @@ impl Template {
     ) -> Option<Header> {
         let partial = Self { partial: true, ..*self };
         let outgoing = partial.datagram(number, payload_len)?;
-        Some(outgoing.headers(framing, Some(segment)))
+        let several = payload_len > u32::from(segment);
+        Some(outgoing.headers(framing, several.then_some(segment)))
     }
 
     /// The datagram with this number among those of the received packet, with so many bytes after

@@ -282,10 +282,10 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
         );
         for cut in copy.trains() {
             let bytes = copy.run.bytes_of(cut.from, cut.count);
-            let header = template.as_ref().and_then(|template| match cut.count {
-                1 => template.datagram(cut.from, bytes).map(|one| one.whole(exit.framing)),
-                _ => template.train(cut.from, bytes, copy.run.segment as u16, exit.framing),
-            });
+            let segment = copy.run.segment as u16;
+            let header = template
+                .as_ref()
+                .and_then(|template| template.train(cut.from, bytes, segment, exit.framing));
             let Some(header) = header else {
                 self.drop_copies(copy.slot, DropReason::SendError, cut.count);
                 continue;
