@@ -26,6 +26,6 @@ mod tests;
 pub use diagnose::{Diagnostic, Diagnostics};
 pub use load::{Loaded, load_file, load_text, rule_from_json, rule_from_spec};
 pub use output_text::parse_output;
-pub use settings::{ControlSettings, Dataplane, LogSettings};
+pub use settings::{ControlSettings, DATA_PLANE_SUFFIX, Dataplane, LogSettings};
 pub use short_form::spec_of;
 pub use v1::{Io, LogFormat, LogLevel, Sched};

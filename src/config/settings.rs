@@ -58,6 +58,9 @@ impl Default for Dataplane {
     }
 }
 
+/// What the path of the data plane's socket has after that of the control socket.
+pub const DATA_PLANE_SUFFIX: &str = ".dataplane";
+
 /// The control socket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ControlSettings {

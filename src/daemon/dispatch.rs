@@ -5,7 +5,7 @@ use crate::control::PortKey;
 use crate::control::event::{Event, WorkerReport};
 use crate::control::router::Output;
 use crate::dataplane::link::{Ingress, PortId, Report};
-use crate::dataplane::process::message::{Note, PortSpec, ToPlane};
+use crate::dataplane::process::message::{Note, PortSpec, ToPlane, WorkerState};
 use crate::fib::counters::PortCounters;
 use crate::sockets::membership::Memberships;
 use crate::sockets::ports::InputSocket;
@@ -273,6 +273,14 @@ impl Sockets {
     pub(super) fn running(&self) -> BTreeSet<u32> {
         self.running.clone()
     }
+}
+
+/// What the core is told of a worker that runs already when its data plane is met; it has said so to
+/// nobody. None where it does not run.
+pub(super) fn ready_event(worker: u32, state: &WorkerState) -> Option<Event> {
+    let (reason, notes) = (state.reason.clone(), state.notes.clone());
+    let tier = state.tier?.name().to_owned();
+    Some(Event::WorkerReady { worker, tier, reason, notes })
 }
 
 /// A worker's report as the core takes it.

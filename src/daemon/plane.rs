@@ -1,6 +1,7 @@
 //! Control's end of the data plane: found or started, spoken with, ended.
 
 use crate::clock;
+use crate::config;
 use crate::dataplane::link::Settings;
 use crate::dataplane::process::connection::{self, Connection};
 use crate::dataplane::process::frame::FrameError;
@@ -46,7 +47,7 @@ impl Place {
     /// Beside the control socket.
     pub(super) fn beside(control: &Path) -> Self {
         let mut path = OsString::from(control);
-        path.push(".dataplane");
+        path.push(config::DATA_PLANE_SUFFIX);
         Self::Process(path.into())
     }
 }

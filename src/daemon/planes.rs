@@ -128,13 +128,10 @@ impl Daemon {
                 let pid = found.inventory.pid;
                 let workers = u32::try_from(found.inventory.workers.len()).unwrap_or(0);
                 self.sockets.plane_started(plane, workers);
-                for (worker, state) in (0u32..).zip(found.inventory.workers) {
-                    // Said to nobody, where it ran before we were heard.
-                    if let Some(tier) = state.tier {
+                for (worker, state) in (0u32..).zip(&found.inventory.workers) {
+                    if let Some(ready) = dispatch::ready_event(worker, state) {
                         self.sockets.worker_started(worker);
-                        let (tier, reason) = (tier.name().to_owned(), state.reason);
-                        let notes = state.notes;
-                        self.tell(Event::WorkerReady { worker, tier, reason, notes });
+                        self.tell(ready);
                     }
                 }
                 self.remember_all();

@@ -1,6 +1,6 @@
 //! Everything that is built once.
 
-use super::dispatch::Sockets;
+use super::dispatch::{self, Sockets};
 use super::plane::{Place, Plane};
 use super::planes::Planes;
 use super::questions::Questions;
@@ -169,15 +169,12 @@ fn adopt(
 /// Tells the core which workers run already.
 fn meet_workers(router: &mut Router, sockets: &mut Sockets, inventory: &Inventory) {
     for (worker, state) in (0u32..).zip(&inventory.workers) {
-        let notes = state.notes.clone();
-        if let Some(tier) = state.tier {
-            let (tier, reason) = (tier.name().to_owned(), state.reason.clone());
-            let ready = Event::WorkerReady { worker, tier, reason, notes };
-            if let Err(refusal) = router.handle(clock::now(), ready) {
-                error!(error = %refusal, "event refused");
-            }
-        } else {
+        let Some(ready) = dispatch::ready_event(worker, state) else {
             sockets.worker_died(worker);
+            continue;
+        };
+        if let Err(refusal) = router.handle(clock::now(), ready) {
+            error!(error = %refusal, "event refused");
         }
     }
 }

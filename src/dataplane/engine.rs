@@ -10,7 +10,7 @@ use super::link::{FromWorker, PortId, Settings, ToWorker};
 use super::meter::Meters;
 use super::pool::Crew;
 use super::process::message::{FromPlane, Inventory, PortSpec, ToPlane, WorkerState};
-use crate::fib::Fib;
+use crate::fib::{Fib, OutputSlot, RuleSlot};
 use crate::types::Time;
 use notes::Notes;
 use ports::Held;
@@ -99,14 +99,7 @@ impl<C: Crew> Engine<C> {
                         self.fib = Arc::new(fib);
                         self.remember(notes);
                         for worker in self.posted() {
-                            let fib = Arc::clone(&self.fib);
-                            let meters = Arc::clone(&self.meters);
-                            let (reset_rules, reset_outputs) =
-                                (reset_rules.clone(), reset_outputs.clone());
-                            self.crew.send(
-                                worker,
-                                ToWorker::Publish { fib, meters, reset_rules, reset_outputs },
-                            );
+                            self.publish_to(worker, reset_rules.clone(), reset_outputs.clone());
                         }
                     }
                     Err(error) => self.refuse(&error.to_string()),
@@ -122,6 +115,13 @@ impl<C: Crew> Engine<C> {
             (ToPlane::Workers(plans), _) => self.workers(plans, now),
         }
         true
+    }
+
+    /// Lets a worker work by the table; the named slots have new owners.
+    fn publish_to(&self, worker: u32, reset_rules: Vec<RuleSlot>, reset_outputs: Vec<OutputSlot>) {
+        let (fib, meters) = (Arc::clone(&self.fib), Arc::clone(&self.meters));
+        // One that has died gets it when it is started again.
+        self.crew.send(worker, ToWorker::Publish { fib, meters, reset_rules, reset_outputs });
     }
 
     fn refuse(&mut self, what: &str) {

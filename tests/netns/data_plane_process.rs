@@ -9,9 +9,7 @@
 //!  +----------------+        +-------------------------+        +---------------+
 //! ```
 
-use crate::lab::{
-    Lab, Namespace, Receive, Relay, SOON, Send, output, rule, sent, verify, wait_for,
-};
+use crate::lab::{Lab, Line, Receive, Relay, SOON, Send, output, rule, sent, verify, wait_for};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -29,17 +27,6 @@ fn file(version: u16) -> String {
     )
 }
 
-fn topology(lab: &Lab) -> [Namespace; 3] {
-    let [source, relay, receiver] = ["source", "relay", "receiver"].map(|name| lab.namespace(name));
-    lab.veth((&source, "src0"), (&relay, "in0"), 1500);
-    lab.veth((&relay, "out0"), (&receiver, "rcv0"), 1500);
-    source.address("src0", "10.1.0.10/24");
-    relay.address("in0", "10.1.0.1/24");
-    relay.address("out0", "10.2.0.1/24");
-    receiver.address("rcv0", "10.2.0.9/24");
-    [source, relay, receiver]
-}
-
 fn traffic(count: u64, rate: u64) -> Send<'static> {
     Send { interface: "src0", to: ("239.1.1.1", 5000), rate, count, stream: 1, args: "" }
 }
@@ -50,7 +37,7 @@ fn sent_by(mcrd: &Relay, name: &str) -> u64 {
 
 /// The slots of a rule show in nothing but its counters: they go on.
 pub(crate) fn control_killed(lab: &Lab) {
-    let [source, relay, receiver] = topology(lab);
+    let Line { source, relay, receiver } = Line::new(lab);
     let mut mcrd = Relay::with_config(&relay, lab.directory(), &file(0));
     mcrd.add(
         "--name runtime --input-interface in0 --input-group 239.1.1.3 --input-port 5000 \
@@ -97,7 +84,7 @@ pub(crate) fn control_killed(lab: &Lab) {
 }
 
 pub(crate) fn killed_during_swaps(lab: &Lab) {
-    let [source, relay, receiver] = topology(lab);
+    let Line { source, relay, receiver } = Line::new(lab);
     let mut mcrd = Relay::with_config(&relay, lab.directory(), &file(0));
     mcrd.wait_all_active(2);
     let rounds: u16 = if verify() { 100 } else { 6 };
@@ -139,7 +126,7 @@ fn state_of(pid: i32) -> (usize, u64) {
 }
 
 pub(crate) fn plane_killed(lab: &Lab) {
-    let [source, relay, receiver] = topology(lab);
+    let Line { source, relay, receiver } = Line::new(lab);
     let mcrd = Relay::with_config(&relay, lab.directory(), &file(0));
     mcrd.wait_all_active(2);
     for round in 1..=2 {
@@ -167,7 +154,7 @@ pub(crate) fn plane_killed(lab: &Lab) {
 }
 
 pub(crate) fn nonsense(lab: &Lab) {
-    let [source, relay, receiver] = topology(lab);
+    let Line { source, relay, receiver } = Line::new(lab);
     let mcrd = Relay::with_config(&relay, lab.directory(), &file(0));
     mcrd.wait_all_active(2);
     let plane = mcrd.plane_pid();
@@ -224,7 +211,7 @@ fn pid_of(mcrd: &Relay) -> i32 {
 
 /// The program is replaced on disk while it runs; what does not run is refused, what runs takes over.
 pub(crate) fn control_upgraded(lab: &Lab) {
-    let [source, relay, receiver] = topology(lab);
+    let Line { source, relay, receiver } = Line::new(lab);
     let program = lab.directory().join("mcrd");
     install(Path::new(env!("CARGO_BIN_EXE_mcrd")), &program);
     let mcrd = Relay::of_program(&relay, lab.directory(), &program, &file(0));

@@ -8,9 +8,7 @@
 //!  +----------------+        +-------------------------+        +---------------+
 //! ```
 
-use crate::lab::{
-    Lab, Namespace, Receive, Relay, SOON, Send, output, rule, sent, verify, wait_for,
-};
+use crate::lab::{Lab, Line, Receive, Relay, SOON, Send, output, rule, sent, verify, wait_for};
 
 const STAYS: &str = r#"{ name: "stays", input: { interface: "in0", group: "239.1.1.1", port: 5000 },
     outputs: [{ interface: "out0", group: "239.2.2.2", port: 6000 }] }"#;
@@ -31,17 +29,6 @@ fn file(version: u16) -> String {
     )
 }
 
-fn topology(lab: &Lab) -> [Namespace; 3] {
-    let [source, relay, receiver] = ["source", "relay", "receiver"].map(|name| lab.namespace(name));
-    lab.veth((&source, "src0"), (&relay, "in0"), 1500);
-    lab.veth((&relay, "out0"), (&receiver, "rcv0"), 1500);
-    source.address("src0", "10.1.0.10/24");
-    relay.address("in0", "10.1.0.1/24");
-    relay.address("out0", "10.2.0.1/24");
-    receiver.address("rcv0", "10.2.0.9/24");
-    [source, relay, receiver]
-}
-
 fn wait_port(mcrd: &Relay, port: u16) {
     wait_for(&format!("the changed rule sends to port {port}"), SOON, || {
         let mroute = mcrd.json(&["mroute"]);
@@ -53,7 +40,7 @@ fn wait_port(mcrd: &Relay, port: u16) {
 }
 
 pub(crate) fn unchanged_rule(lab: &Lab) {
-    let [source, relay, receiver] = topology(lab);
+    let Line { source, relay, receiver } = Line::new(lab);
     let (reloads, rate) = if verify() { (200, 20_000) } else { (20, 10_000) };
     let mcrd = Relay::with_config(&relay, lab.directory(), &file(0));
     mcrd.wait_all_active(2);
@@ -96,7 +83,7 @@ pub(crate) fn unchanged_rule(lab: &Lab) {
 }
 
 pub(crate) fn bad_file(lab: &Lab) {
-    let [source, relay, receiver] = topology(lab);
+    let Line { source, relay, receiver } = Line::new(lab);
     let mcrd = Relay::with_config(&relay, lab.directory(), &file(1));
     mcrd.wait_all_active(2);
     let before = mcrd.json(&["mroute"]);

@@ -2,7 +2,7 @@
 
 use super::super::diagnose::{Findings, quoted};
 use super::super::path::Path;
-use super::super::settings::{ControlSettings, Dataplane, LogSettings};
+use super::super::settings::{ControlSettings, DATA_PLANE_SUFFIX, Dataplane, LogSettings};
 use super::super::v1::{ControlSpec, File};
 use super::dataplane::dataplane;
 use super::unsupported;
@@ -47,7 +47,7 @@ pub(crate) fn sections(file: &File, findings: &mut Findings) -> Sections {
 
 fn control(spec: &ControlSpec, findings: &mut Findings) -> ControlSettings {
     /// `sun_path` (unix(7)) less its terminating zero and what is added for the data plane's socket.
-    const LONGEST_SOCKET_PATH: usize = 107 - ".dataplane".len();
+    const LONGEST_SOCKET_PATH: usize = 107 - DATA_PLANE_SUFFIX.len();
     let at = Path::root().key("control");
     if let Some(socket) = &spec.socket {
         let bytes = socket.as_os_str().as_bytes();

@@ -3,7 +3,6 @@
 use super::{Crew, Engine, FromPlane, MAX_WORKERS, ToWorker, WorkerState};
 use crate::dataplane::link::{Tier, WorkerPlan};
 use crate::types::Time;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// A worker that died is started again after this, and later each time, up to [`RESTART_MAX`].
@@ -107,10 +106,7 @@ impl<C: Crew> Engine<C> {
             }
             post.up = Some(now);
             // The table before the ports: a frame must not meet an empty one.
-            let (fib, meters) = (Arc::clone(&self.fib), Arc::clone(&self.meters));
-            let (reset_rules, reset_outputs) = (Vec::new(), Vec::new());
-            let publish = ToWorker::Publish { fib, meters, reset_rules, reset_outputs };
-            self.crew.send(worker, publish);
+            self.publish_to(worker, Vec::new(), Vec::new());
             let ports: Vec<_> = self
                 .ports
                 .iter()

@@ -9,7 +9,7 @@ use crate::dataplane::decode::Datagram;
 use crate::dataplane::egress::FlowId;
 use crate::dataplane::link::FromWorker;
 use crate::dataplane::rewrite::{Framing, Outgoing, Rewrite, Template};
-use crate::fib::{Action, Egress, Fib, OutputSlot, Send, SourceRewrite, protocol};
+use crate::fib::{Action, CopyOut, Egress, Fib, OutputSlot, Send, SourceRewrite, protocol};
 use crate::types::{DropReason, Dscp, LinkLayer, MtuPolicy, Ttl, relayed_ttl};
 use crate::wire::{ethernet, ipv4, transport, udp};
 use std::io;
@@ -30,11 +30,11 @@ struct Exit {
 }
 
 /// A cut of a run, on its way to one output.
-struct Copy<'f> {
+struct Copy<'a> {
     cut: Cut,
-    run: Run,
+    run: &'a Run,
     slot: OutputSlot,
-    send: &'f Send,
+    send: &'a Send,
     to: Rewrite,
 }
 
@@ -81,7 +81,7 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
                     _ => run.count,
                 };
                 // A batch has fewer runs than fit.
-                self.copy_out(fib, Cut { run: at as u32, copy, from: 0, count })?;
+                self.copy_out(&run, out, Cut { run: at as u32, copy, from: 0, count })?;
             }
         }
         self.flush(fib)?;
@@ -107,13 +107,10 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
     }
 
     /// Queues one copy of each datagram of the cut.
-    pub(super) fn copy_out(&mut self, fib: &Fib, cut: Cut) -> io::Result<()> {
+    pub(super) fn copy_out(&mut self, run: &Run, out: &CopyOut, cut: Cut) -> io::Result<()> {
         if cut.count == 0 {
             return Ok(());
         }
-        let Some(run) = self.batch.run(cut.run as usize) else { return Ok(()) };
-        let copies = fib.entry(run.entry).map_or(&[][..], |entry| &entry.copies);
-        let Some(out) = copies.get(cut.copy as usize) else { return Ok(()) };
         let slot = out.slot;
         let refused = match &out.action {
             Action::Drop(reason) => *reason,
@@ -191,7 +188,7 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
                 let segment = if cut.count > 1 { copy.run.segment as u16 } else { 0 };
                 let request = SendRequest { socket, to, segment, tag: 0 };
                 self.pieces.clear();
-                self.batch.cut(&copy.run, cut.from, cut.count, &mut self.pieces);
+                self.batch.cut(copy.run, cut.from, cut.count, &mut self.pieces);
                 self.queue(&Header::EMPTY, copy.pending(cut, part, request))?;
             }
             return Ok(());
@@ -208,7 +205,7 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
             }
             let request = SendRequest { socket, to, segment: 0, tag: 0 };
             self.pieces.clear();
-            self.batch.cut(&copy.run, from, 1, &mut self.pieces);
+            self.batch.cut(copy.run, from, 1, &mut self.pieces);
             let cut = Cut { from, count: 1, ..copy.cut };
             self.queue(&Header::EMPTY, copy.pending(cut, part, request))?;
         }
@@ -244,7 +241,7 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
     }
 
     fn send_packets(&mut self, copy: &Copy<'_>, exit: &Exit) -> io::Result<()> {
-        let run = &copy.run;
+        let run = copy.run;
         // One header for all has to say of each what its own said: the checksum is made afresh, and
         // identifications count up.
         let alike = run.has_checksums
@@ -274,7 +271,7 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
 
     /// Sends frames that are cut apart after us.
     fn send_frames(&mut self, copy: &Copy<'_>, exit: &Exit) -> io::Result<()> {
-        let Some(part) = self.batch.parts(&copy.run).next() else { return Ok(()) };
+        let Some(part) = self.batch.parts(copy.run).next() else { return Ok(()) };
         let template = Template::new(
             self.backend.buffer(part.piece.buffer),
             &copy.run.datagram_of(part),
@@ -291,7 +288,7 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
                 continue;
             };
             self.pieces.clear();
-            self.batch.cut(&copy.run, cut.from, cut.count, &mut self.pieces);
+            self.batch.cut(copy.run, cut.from, cut.count, &mut self.pieces);
             let request = SendRequest { socket: exit.socket, to: exit.to, segment: 0, tag: 0 };
             self.queue(&header, copy.pending(cut, Part::Packets, request))?;
         }

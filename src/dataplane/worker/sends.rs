@@ -145,10 +145,10 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
     /// A send from a UDP socket may be refused by the ICMP answer to an earlier one: it is repeated
     /// once. Where an interface takes no trains, the datagrams go one by one, from now on.
     fn again(&mut self, fib: &Fib, pending: &Pending, errno: i32) -> io::Result<()> {
+        let Some(run) = self.batch.run(pending.cut.run as usize) else { return Ok(()) };
         match pending.part {
             Part::Datagrams { flow, repeated: false } if may_be_of_an_earlier_send(errno) => {
                 self.egress.clear_error(&flow);
-                let Some(run) = self.batch.run(pending.cut.run as usize) else { return Ok(()) };
                 self.pieces.clear();
                 self.batch.cut(&run, pending.cut.from, pending.cut.count, &mut self.pieces);
                 let part = Part::Datagrams { flow, repeated: true };
@@ -158,7 +158,9 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
                 if !self.one_by_one.contains(&pending.slot) {
                     self.one_by_one.push(pending.slot);
                 }
-                self.copy_out(fib, pending.cut)
+                let copies = fib.entry(run.entry).map_or(&[][..], |entry| &entry.copies);
+                let Some(out) = copies.get(pending.cut.copy as usize) else { return Ok(()) };
+                self.copy_out(&run, out, pending.cut)
             }
         }
     }
