@@ -21,10 +21,11 @@ fn run_time(text: &str) -> Option<u64> {
     text.split_whitespace().next()?.parse().ok()
 }
 
-/// Resident memory of a process, bytes; 0 where it is gone.
+/// Resident memory of a process, bytes, of pages that it shares its part (Pss of
+/// /proc/PID/smaps_rollup, proc_pid_smaps(5)); 0 where it is gone.
 pub(crate) fn resident(id: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let sums = fs::read_to_string(format!("/proc/{id}/smaps_rollup")).unwrap_or_default();
+    let line = sums.lines().find_map(|line| line.strip_prefix("Pss:"));
     let kib: Option<u64> = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
     kib.unwrap_or(0) * 1024
 }

@@ -5,12 +5,15 @@
 
 #[path = "../../tests/netns/lab/namespace.rs"]
 mod namespace;
+#[path = "../../tests/netns/lab/plane.rs"]
+mod plane;
 #[path = "../../tests/netns/lab/process.rs"]
 mod process;
 #[path = "../../tests/netns/lab/wait.rs"]
 mod wait;
 
 pub(crate) use namespace::Namespace;
+pub(crate) use plane::PlaneGuard;
 pub(crate) use process::Process;
 pub(crate) use wait::wait_for;
 

@@ -1,7 +1,6 @@
 //! `make soak`: a stream at a good part of the maximum for a long time, rules that come and go
 //! beside it, and at the end: is memory flat, is every loss named?
 
-use super::cpu;
 use super::measure::{ALLOWED, in_words};
 use super::network::Ingress;
 use super::report;
@@ -161,12 +160,11 @@ fn watch(running: &Running, over: &AtomicBool) -> Vec<Sample> {
         while Instant::now() < due && !over.load(Ordering::Acquire) {
             std::thread::sleep(Duration::from_millis(50));
         }
-        let id = running.processes[0].id();
         let stats = running.control.as_ref().map_or(Value::Null, |one| one.json(&["stats"]));
         samples.push(Sample {
             seconds: start.elapsed().as_secs_f64(),
             resident_bytes: running.resident(),
-            descriptors: cpu::descriptors(id),
+            descriptors: running.descriptors(),
             open_sums: open_sums(&stats, true),
         });
     }

@@ -11,7 +11,7 @@ pub(crate) use socat::Socat;
 use super::clock;
 use super::cpu;
 use super::frames::Flows;
-use super::lab::Process;
+use super::lab::{PlaneGuard, Process};
 use super::network::Network;
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -49,21 +49,39 @@ pub(crate) trait System {
 
 /// A relay at work; it ends with the value.
 pub(crate) struct Running {
-    /// Its processes.
+    /// The processes that were started.
     pub(crate) processes: Vec<Process>,
+    /// The data plane that mcr has started itself, and its process. Ended last: control would start another.
+    pub(crate) plane: Option<(PlaneGuard, u32)>,
     /// Asks it for its counters, where it can be asked.
     pub(crate) control: Option<mcr::Control>,
 }
 
 impl Running {
-    /// Run time of all its threads, nanoseconds.
-    pub(crate) fn cpu(&self) -> u64 {
-        self.processes.iter().map(|process| cpu::of_process(process.id())).sum()
+    /// Of processes that start no others.
+    pub(crate) fn of(processes: Vec<Process>) -> Self {
+        Self { processes, plane: None, control: None }
     }
 
-    /// Resident memory, bytes.
+    /// All its processes.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = u32> {
+        let plane = self.plane.iter().map(|(_, id)| *id);
+        self.processes.iter().map(Process::id).chain(plane)
+    }
+
+    /// Run time of all its threads, nanoseconds.
+    pub(crate) fn cpu(&self) -> u64 {
+        self.ids().map(cpu::of_process).sum()
+    }
+
+    /// Resident memory, bytes; what its processes share counts once.
     pub(crate) fn resident(&self) -> u64 {
-        self.processes.iter().map(|process| cpu::resident(process.id())).sum()
+        self.ids().map(cpu::resident).sum()
+    }
+
+    /// Open descriptors.
+    pub(crate) fn descriptors(&self) -> usize {
+        self.ids().map(cpu::descriptors).sum()
     }
 
     /// Its own drop counters by name, since it started; empty where it has none.

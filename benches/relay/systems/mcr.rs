@@ -1,7 +1,7 @@
 //! mcr, this build's or another's with the same command line.
 
 use super::{Job, Running, System, start};
-use crate::lab::wait_for;
+use crate::lab::{PlaneGuard, wait_for};
 use crate::network::{Network, PORT};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -61,12 +61,15 @@ impl Mcr {
             args.extend([option.to_owned(), path.display().to_string()]);
         }
         let process = start(network, job, &self.program("mcrd"), &args);
+        let plane = PlaneGuard::beside(&socket);
         let control = Control { program: self.program("mcrctl"), socket, file };
         wait_for("mcrd answers", SOON, || {
             let output = control.run(&["ping"]);
             if output.status.success() { Ok(()) } else { Err(process.stderr()) }
         });
-        Running { processes: vec![process], control: Some(control) }
+        // Older ones have none.
+        let plane = plane.pid().and_then(|pid| Some((plane, u32::try_from(pid).ok()?)));
+        Running { processes: vec![process], plane, control: Some(control) }
     }
 
     /// The file for a job. `version` changes every rule that is not sent to.

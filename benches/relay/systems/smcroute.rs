@@ -49,6 +49,6 @@ impl System for Smcroute {
             let routes = network.relay.read("/proc/net/ip_mr_cache").lines().count() - 1;
             if routes >= wanted { Ok(()) } else { Err(format!("{routes}; {}", process.stderr())) }
         });
-        Running { processes: vec![process], control: None }
+        Running::of(vec![process])
     }
 }

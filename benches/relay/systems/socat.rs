@@ -49,6 +49,6 @@ impl System for Socat {
             let sockets = network.relay.read("/proc/net/udp").lines().count() - 1;
             if sockets >= processes.len() { Ok(()) } else { Err(format!("{sockets} sockets")) }
         });
-        Running { processes, control: None }
+        Running::of(processes)
     }
 }

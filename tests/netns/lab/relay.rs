@@ -1,11 +1,9 @@
 //! The relay under test, by its own two programs.
 
-use super::{Namespace, Process, SOON, wait_for};
+use super::{Namespace, PlaneGuard, Process, SOON, wait_for};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::Pid;
 use serde_json::Value;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -16,26 +14,6 @@ pub(crate) struct Relay {
     config: PathBuf,
     /// Last: it goes when control has gone.
     plane: PlaneGuard,
-}
-
-/// Ends a data plane that control has left behind.
-struct PlaneGuard(PathBuf);
-
-impl PlaneGuard {
-    fn pid(&self) -> Option<i32> {
-        let socket = UnixStream::connect(&self.0).ok()?;
-        let peer = getsockopt(&socket, PeerCredentials).ok()?;
-        (peer.pid() > 0).then_some(peer.pid())
-    }
-}
-
-impl Drop for PlaneGuard {
-    fn drop(&mut self) {
-        if let Some(pid) = self.pid() {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-            let _ = std::fs::remove_file(&self.0);
-        }
-    }
 }
 
 impl Relay {
@@ -79,7 +57,7 @@ impl Relay {
             args.extend(["--config".into(), config.clone()]);
         }
         let process = namespace.spawn(&program.display().to_string(), &args);
-        let plane = PlaneGuard(PathBuf::from(format!("{}.dataplane", socket.display())));
+        let plane = PlaneGuard::beside(&socket);
         let mut relay = Self { process, socket, config, plane };
         wait_for("the relay answers a ping", SOON, || {
             if let Some(status) = relay.process.try_wait() {
@@ -183,7 +161,7 @@ impl Relay {
 
     /// The data plane's socket.
     pub(crate) fn plane_socket(&self) -> &Path {
-        &self.plane.0
+        self.plane.socket()
     }
 
     /// The file's path.
