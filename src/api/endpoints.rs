@@ -17,4 +17,5 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/v1/log-level"),
     ("PUT", "/v1/log-level"),
     ("POST", "/v1/upgrade"),
+    ("POST", "/v1/dataplane/upgrade"),
 ];

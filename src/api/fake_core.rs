@@ -4,9 +4,9 @@ use super::server::{Exchange, Limits, serve};
 use super::{Client, Publisher, bind};
 use crate::control::event::{Change, Conflict, Refusal, Reply, Request};
 use crate::control::view::{
-    ChangeKind, ClosedPorts, InterfaceStatus, Ledger, LogLevel, MembershipStatus, Mroute,
-    MrouteEntry, MrouteOutput, OutputStatus, Pong, PortKind, PortStatus, RuleChange, RuleStatus,
-    State, Stats, Traffic, Upgrade, WorkerStatus,
+    ChangeKind, ClosedPorts, DataPlaneUpgrade, InterfaceStatus, Ledger, LogLevel, MembershipStatus,
+    Mroute, MrouteEntry, MrouteOutput, OutputStatus, Pong, PortKind, PortStatus, RuleChange,
+    RuleStatus, State, Stats, Traffic, Upgrade, WorkerStatus,
 };
 use crate::types::{
     Destination, DropReason, IfIndex, Input, InterfaceSelector, Join, Link, LinkLayer, Origin,
@@ -268,6 +268,13 @@ fn answer(rules: &mut Vec<Rule>, request: Request) -> Result<Reply, Refusal> {
             to: "0.2.0".into(),
             program: "/usr/bin/mcrd".into(),
             pid: 42,
+        }),
+        Request::UpgradeDataPlane => Reply::DataPlaneUpgrade(DataPlaneUpgrade {
+            from: "0.1.0".into(),
+            to: "0.2.0".into(),
+            pid: 43,
+            ports: 2,
+            milliseconds: 17,
         }),
         Request::LogLevel => Reply::LogLevel(log_level("info")),
         Request::SetLogLevel { level, .. } if level == "debgu" => {

@@ -53,6 +53,7 @@ pub(super) fn router(
         .route("/v1/events", get(listen))
         .route("/v1/log-level", get(log_level).put(set_log_level))
         .route("/v1/upgrade", post(upgrade))
+        .route("/v1/dataplane/upgrade", post(upgrade_data_plane))
         .fallback(no_such_path)
         .method_not_allowed_fallback(wrong_method)
         .with_state(Context { to_core, subscriptions, listeners, limits })
@@ -170,6 +171,13 @@ async fn upgrade(State(context): State<Context>) -> Answer {
     }
 }
 
+async fn upgrade_data_plane(State(context): State<Context>) -> Answer {
+    match context.ask(Request::UpgradeDataPlane).await? {
+        Reply::DataPlaneUpgrade(upgrade) => json(StatusCode::OK, upgrade, identity).await,
+        other => Err(unexpected(&other)),
+    }
+}
+
 /// The stream of events: the only answer that has no end.
 async fn listen(State(context): State<Context>, Extension(lasting): Extension<Lasting>) -> Answer {
     let limits = &context.limits;
@@ -187,7 +195,8 @@ async fn no_such_path(uri: Uri) -> Problem {
         "No such path",
         format!(
             "there is no {}; there are /v1/ping, /v1/rules, /v1/rules/ID, /v1/config, /v1/stats, \
-             /v1/workers, /v1/interfaces, /v1/mroute, /v1/events, /v1/log-level and /v1/upgrade",
+             /v1/workers, /v1/interfaces, /v1/mroute, /v1/events, /v1/log-level, /v1/upgrade and \
+             /v1/dataplane/upgrade",
             uri.path()
         ),
     )

@@ -82,7 +82,12 @@ pub enum Command {
     LogLevel(LogLevelCommand),
     /// Have mcrd replaced by the program that stands on disk now, with its file loaded again; forwarding
     /// goes on. Waits until the new one answers.
-    Upgrade,
+    Upgrade {
+        /// Have the data plane replaced too, by one of the new program that is handed all input sockets. New
+        /// values of `dataplane` in the file hold from then on.
+        #[arg(long)]
+        dataplane: bool,
+    },
     /// Print the completions of mcrctl for a shell, such as `mcrctl completions bash >
     /// /etc/bash_completion.d/mcrctl`.
     Completions {

@@ -83,7 +83,9 @@ pub async fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> Exit 
         Command::Stats { watch: Some(interval) } => {
             watch(&client, *interval, args.output, out).await.map(|()| Exit::Done)
         }
-        Command::Upgrade => upgrade::run(&client, args.output, out).await.map(|()| Exit::Done),
+        Command::Upgrade { dataplane } => {
+            upgrade::run(&client, *dataplane, args.output, out).await.map(|()| Exit::Done)
+        }
         Command::Monitor => monitor::run(&client, args.output, out).await,
         Command::Config(command) => config_commands::run(&client, command, args.output, out).await,
         command => match answer(&client, command, args.output).await {
@@ -142,7 +144,7 @@ async fn answer(client: &Client, command: &Command, form: OutputForm) -> Result<
         }
         // These print by themselves.
         Command::Monitor
-        | Command::Upgrade
+        | Command::Upgrade { .. }
         | Command::Config(_)
         | Command::Completions { .. }
         | Command::Import { .. } => Ok(String::new()),

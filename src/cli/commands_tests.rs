@@ -65,7 +65,14 @@ async fn an_upgrade_ends_when_somebody_answers() {
     let said = mcrctl(&daemon.path, "-o json upgrade").await;
     let answer: Value = serde_json::from_str(&said.out).expect("JSON");
     assert_eq!((&answer["pid"], &answer["to"]), (&json!(42), &json!("0.1.0")), "{answer}");
-    assert!(answer["milliseconds"].is_u64(), "{answer}");
+    assert!(answer["milliseconds"].is_u64() && answer["dataPlane"].is_null(), "{answer}");
+    let said = mcrctl(&daemon.path, "upgrade --dataplane").await;
+    let second =
+        "its data plane 0.1.0 is replaced by 0.2.0 in 17 ms: process 43, 2 ports handed over";
+    assert_eq!(said.out.lines().nth(1), Some(second), "{}", said.out);
+    let said = mcrctl(&daemon.path, "-o json upgrade --dataplane").await;
+    let answer: Value = serde_json::from_str(&said.out).expect("JSON");
+    assert_eq!(answer["dataPlane"]["pid"], json!(43), "{answer}");
     daemon.stop().await;
 }
 

@@ -84,6 +84,9 @@ fn words(notice: &Notice) -> String {
         Notice::DataPlaneRestarted { pid, after_ms } => {
             format!("the data plane was restarted after {after_ms} ms, as process {pid}")
         }
+        Notice::DataPlaneReplaced { pid, ports } => {
+            format!("the data plane was replaced by process {pid}, {ports} ports handed over")
+        }
         Notice::PortFailed { interface, reason, .. } => {
             format!("input port on {} failed: {}", shown(interface), shown(reason))
         }

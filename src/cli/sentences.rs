@@ -4,7 +4,8 @@ use super::columns::untied;
 use super::tables::{count, output_notes, state, titled};
 use super::text::{duration, shown};
 use crate::api::v1::{
-    ChangeKind, ChangesJson, Ledger, LogLevel, Pong, RuleJson, StateFileStatus, SumKind, Upgrade,
+    ChangeKind, ChangesJson, DataPlaneUpgrade, Ledger, LogLevel, Pong, RuleJson, StateFileStatus,
+    SumKind, Upgrade,
 };
 
 /// What an upgrade has done, in how long.
@@ -16,6 +17,18 @@ pub(super) fn upgraded(upgrade: &Upgrade, pong: &Pong, took: std::time::Duration
         took.as_millis(),
         pong.pid,
         count(pong.rules, "rule"),
+    )
+}
+
+/// What became of the data plane.
+pub(super) fn data_plane_upgraded(upgrade: &DataPlaneUpgrade) -> String {
+    format!(
+        "its data plane {} is replaced by {} in {} ms: process {}, {} handed over\n",
+        shown(&upgrade.from),
+        shown(&upgrade.to),
+        upgrade.milliseconds,
+        upgrade.pid,
+        count(upgrade.ports, "port"),
     )
 }
 

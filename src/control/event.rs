@@ -43,6 +43,8 @@ pub enum Request {
     },
     /// Become the program that stands on disk now.
     Upgrade,
+    /// Have the data plane replaced by one of the program that runs.
+    UpgradeDataPlane,
 }
 
 /// A change of the rules of origin `runtime`.
@@ -85,6 +87,8 @@ pub enum Reply {
     LogLevel(view::LogLevel),
     /// To `Upgrade`: what is done at once.
     Upgrade(view::Upgrade),
+    /// To `UpgradeDataPlane`: what was done.
+    DataPlaneUpgrade(view::DataPlaneUpgrade),
 }
 
 /// Why a request was refused; nothing changed.
@@ -236,6 +240,9 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// Another data plane reads all ports and has the table; the workers of the one before have reported
+    /// for the last time.
+    DataPlaneReplaced,
     /// A worker that was too many has reported for the last time and ended.
     WorkerStopped {
         /// Which.

@@ -152,9 +152,9 @@ impl Router {
             counted.port(&port.counters, port.kernel_counters());
         }
         let mut ended = Counted::default();
-        let (_, counters, kernel) = &self.ports.closed;
-        ended.port(counters, *kernel);
-        ended.outputs(&self.lost_slots.outputs);
+        let closed = &self.ports.closed;
+        ended.port(&closed.counters, (closed.received, closed.dropped));
+        ended.outputs(&self.lost_slots.counters.outputs);
         let counted = counted.into_iter().map(|(number, counted)| (Some(number), counted));
         Ledger::of(counted.chain([(None, ended)]))
     }

@@ -23,6 +23,7 @@ mod rules;
 mod said;
 mod spread;
 mod status;
+pub mod sums;
 pub mod view;
 
 pub use resolve::PortKey;

@@ -109,6 +109,13 @@ pub enum Notice {
         /// Milliseconds since the one before was missed.
         after_ms: u64,
     },
+    /// Another data plane has taken over, as it was asked for.
+    DataPlaneReplaced {
+        /// Its process.
+        pid: u32,
+        /// Input ports that it was handed.
+        ports: usize,
+    },
     /// An input socket could not be opened or has failed; it is tried again.
     PortFailed {
         /// The interface.

@@ -2,6 +2,7 @@
 
 use super::resolve::PortKey;
 use super::spread::{Crew, Load};
+use super::sums::ClosedPorts;
 use crate::fib::counters::PortCounters;
 use crate::types::{IfIndex, InputFilter, Time};
 use std::collections::BTreeMap;
@@ -108,7 +109,8 @@ pub(super) struct Ports {
     /// Closed by us; their last counters are still to come.
     closing: BTreeMap<u32, Port>,
     /// Sums over ports that are closed.
-    pub(super) closed: (u64, PortCounters, (u64, u64)),
+    pub(super) closed: ClosedPorts,
+    sums_changed: bool,
     pub(super) next: u32,
 }
 
@@ -245,11 +247,17 @@ impl Ports {
     }
 
     fn retire(&mut self, port: &Port) {
-        self.closed.0 += 1;
-        self.closed.1.merge(&port.counters);
         let (received, dropped) = port.kernel_counters();
-        self.closed.2.0 += received;
-        self.closed.2.1 += dropped;
+        self.closed.ports += 1;
+        self.closed.counters.merge(&port.counters);
+        self.closed.received += received;
+        self.closed.dropped += dropped;
+        self.sums_changed = true;
+    }
+
+    /// The sums over ports that are closed, where they have changed since the last call.
+    pub(super) fn take_changed_sums(&mut self) -> Option<ClosedPorts> {
+        std::mem::take(&mut self.sums_changed).then(|| self.closed.clone())
     }
 
     /// All ports are gone with the data plane; they are opened again when their workers run.

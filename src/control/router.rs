@@ -12,7 +12,8 @@ use super::resolve::{PortKey, Resolution, resolve};
 use super::rules::Rules;
 use super::said::Said;
 use super::spread::Crew;
-use crate::fib::counters::{SlotCounters, WorkerCounters};
+use super::sums::LostSlots;
+use crate::fib::counters::{PortCounters, SlotCounters, WorkerCounters};
 use crate::fib::{Builder, Conflict, Fib, OutputSlot, RuleSlot};
 use crate::types::{
     IfIndex, InputFilter, LinkLayer, Membership, NetEvent, Origin, Rule, RuleId, Time, WorkerPlan,
@@ -113,7 +114,7 @@ pub struct Router {
     /// Who runs the workers does not know yet.
     resized: bool,
     /// What workers counted before they died.
-    pub(super) lost_slots: SlotCounters,
+    pub(super) lost_slots: LostSlots,
     pub(super) resolutions: BTreeMap<RuleId, Resolution>,
     pub(super) conflicts: BTreeSet<Conflict>,
     /// Outputs that would feed themselves, with the rules that they feed.
@@ -150,7 +151,7 @@ impl Router {
             layout,
             uneven: false,
             resized: false,
-            lost_slots: SlotCounters::default(),
+            lost_slots: LostSlots::default(),
             resolutions: BTreeMap::new(),
             conflicts: BTreeSet::new(),
             loops: BTreeMap::new(),
@@ -205,6 +206,7 @@ impl Router {
             }
             Event::WorkerDied { worker, reason } => self.worker_died(worker, reason),
             Event::DataPlaneDied { reason } => self.data_plane_died(&reason),
+            Event::DataPlaneReplaced => self.workers_gone(None),
             Event::Report(report) => self.report(*report),
             // What is due is done by `settle`: the network may change before.
             Event::Timeout => self.due = true,
@@ -354,13 +356,28 @@ impl Router {
     }
 
     fn data_plane_died(&mut self, reason: &str) {
+        self.workers_gone(Some(reason));
+        self.ports.all_gone();
+    }
+
+    /// What they have counted stays.
+    fn workers_gone(&mut self, reason: Option<&str>) {
         for worker in &mut self.workers {
             self.lost_slots.merge(&std::mem::take(&mut worker.slots));
             worker.running = false;
-            worker.reason = Some(reason.to_owned());
+            worker.reason = reason.map(str::to_owned);
             worker.generation = 0;
         }
-        self.ports.all_gone();
+    }
+
+    /// What a port has counted, as far as it is known.
+    pub fn port_counters(&self, port: u32) -> PortCounters {
+        self.ports.by_id(port).map(|port| port.counters.clone()).unwrap_or_default()
+    }
+
+    /// The table that is in force.
+    pub fn table(&self) -> Arc<Fib> {
+        Arc::clone(&self.fib)
     }
 
     /// A data plane is there that knows nothing: it shall have the table, whatever was sent before.

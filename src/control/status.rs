@@ -33,7 +33,8 @@ impl Router {
             Request::ReplaceRules(_)
             | Request::LogLevel
             | Request::SetLogLevel { .. }
-            | Request::Upgrade => {
+            | Request::Upgrade
+            | Request::UpgradeDataPlane => {
                 return Err(Refusal::Unavailable("the core does not know".to_owned()));
             }
         })
@@ -71,7 +72,7 @@ impl Router {
 
     /// The sums of all workers, dead ones included.
     fn slot_counters(&self) -> SlotCounters {
-        let mut sum = self.lost_slots.clone();
+        let mut sum = self.lost_slots.counters.clone();
         for worker in &self.workers {
             sum.merge(&worker.slots);
         }
@@ -173,14 +174,15 @@ impl Router {
     }
 
     fn stats(&self, now: Time) -> Stats {
-        let (ports, counters, (received, dropped)) = &self.ports.closed;
+        let closed = &self.ports.closed;
+        let counters = &closed.counters;
         Stats {
             at: now,
             ports: self.port_statuses(),
             closed_ports: ClosedPorts {
-                ports: *ports,
-                kernel_received: *received,
-                kernel_dropped: *dropped,
+                ports: closed.ports,
+                kernel_received: closed.received,
+                kernel_dropped: closed.dropped,
                 frames: counters.frames,
                 whole: counters.whole,
                 joined: counters.joined,

@@ -334,6 +334,22 @@ pub struct Upgrade {
     pub pid: u32,
 }
 
+/// A data plane that has taken over from another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DataPlaneUpgrade {
+    /// The version of the one before.
+    pub from: String,
+    /// Its version.
+    pub to: String,
+    /// Its process.
+    pub pid: u32,
+    /// Input ports that were handed over.
+    pub ports: usize,
+    /// Milliseconds from the question until it reads all ports.
+    pub milliseconds: u64,
+}
+
 /// The file that keeps rules of origin `runtime`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -52,6 +52,7 @@ fn log_one(notice: &Notice, many: bool) {
         Notice::DataPlaneRestarted { pid, after_ms } => {
             warn!(pid, after_ms, "data plane restarted");
         }
+        Notice::DataPlaneReplaced { pid, ports } => info!(pid, ports, "data plane replaced"),
         Notice::PortFailed { interface: iface, ifindex, reason } => {
             warn!(iface, ifindex = ifindex.0, error = reason, "input port failed");
         }

@@ -22,8 +22,8 @@ use tracing::{debug, warn};
 pub(super) struct Sockets {
     /// None = it has died, and another is not there yet.
     pub(super) plane: Option<Plane>,
-    /// By port number: the interface, the socket.
-    inputs: BTreeMap<u32, (IfIndex, InputSocket)>,
+    /// By port number.
+    inputs: BTreeMap<u32, Input>,
     /// Of interfaces that are divided: what their next sockets join.
     families: BTreeMap<IfIndex, Family>,
     memberships: Memberships,
@@ -39,6 +39,17 @@ pub(super) struct Sockets {
     running: BTreeSet<u32>,
     /// Bytes that may wait in the kernel for each input port.
     receive_buffer: u32,
+}
+
+/// An input port that the data plane has.
+struct Input {
+    /// As it was opened, without what was counted since.
+    spec: PortSpec,
+    /// Who reads it.
+    worker: u32,
+    socket: InputSocket,
+    /// It is to be closed.
+    closing: bool,
 }
 
 impl Sockets {
@@ -82,6 +93,9 @@ impl Sockets {
                 Vec::new()
             }
             Output::MovePort { port, worker } => {
+                if let Some(input) = self.inputs.get_mut(&port) {
+                    input.worker = worker;
+                }
                 self.send(&ToPlane::Move { port: PortId(port), worker }, None);
                 Vec::new()
             }
@@ -133,7 +147,7 @@ impl Sockets {
                 Ingress::Udp(SocketAddrV4::new(address, udp_port)),
             ),
         };
-        let socket = input.share()?;
+        let shared = input.share()?;
         let spec = PortSpec {
             id: PortId(port),
             iif: key.iif(),
@@ -141,24 +155,29 @@ impl Sockets {
             counters: PortCounters::default(),
             label: serde_json::to_vec(&key)?,
         };
-        self.send(&ToPlane::Open { worker, port: spec }, Some(socket));
-        self.inputs.insert(port, (key.iif(), input));
+        self.send(&ToPlane::Open { worker, port: spec.clone() }, Some(shared));
+        self.inputs.insert(port, Input { spec, worker, socket: input, closing: false });
         Ok(())
     }
 
     /// Takes over a port that an earlier control has opened: what it is to the core.
-    pub(super) fn adopt(&mut self, port: &PortSpec, socket: OwnedFd) -> io::Result<PortKey> {
-        let key: PortKey = serde_json::from_slice(&port.label)?;
-        let input = match port.ingress {
-            Ingress::Packet(link_layer) => InputSocket::adopt_packet(socket, port.iif, link_layer)?,
+    pub(super) fn adopt(
+        &mut self,
+        worker: u32,
+        spec: PortSpec,
+        socket: OwnedFd,
+    ) -> io::Result<PortKey> {
+        let key: PortKey = serde_json::from_slice(&spec.label)?;
+        let socket = match spec.ingress {
+            Ingress::Packet(link_layer) => InputSocket::adopt_packet(socket, spec.iif, link_layer)?,
             Ingress::Udp(_) => InputSocket::adopt_udp(socket),
         };
-        self.inputs.insert(port.id.0, (port.iif, input));
+        self.inputs.insert(spec.id.0, Input { spec, worker, socket, closing: false });
         Ok(key)
     }
 
     fn set_filter(&mut self, port: u32, filter: &InputFilter) {
-        let outcome = self.inputs.get_mut(&port).map(|(_, input)| input.set_filter(filter));
+        let outcome = self.inputs.get_mut(&port).map(|input| input.socket.set_filter(filter));
         if let Some(Err(error)) = outcome {
             // The old filter stays: new groups would be missing, so the port counts as failed.
             // Its last counters come with the worker's answer, and the reason with them.
@@ -169,10 +188,11 @@ impl Sockets {
 
     pub(super) fn close(&mut self, port: u32) {
         // Nothing more comes in: what the kernel has counted by now is final.
-        if let Some((_, input)) = self.inputs.get_mut(&port)
-            && let Err(error) = input.set_filter(&InputFilter::default())
-        {
-            debug!(port, %error, "cannot shut an input port's filter");
+        if let Some(input) = self.inputs.get_mut(&port) {
+            input.closing = true;
+            if let Err(error) = input.socket.shut() {
+                debug!(port, %error, "cannot shut an input port's filter");
+            }
         }
         self.send(&ToPlane::Close(PortId(port)), None);
     }
@@ -228,7 +248,7 @@ impl Sockets {
     fn forget_families(&mut self) {
         let inputs = &self.inputs;
         self.families
-            .retain(|iif, _| inputs.values().any(|(of, input)| of == iif && input.is_shard()));
+            .retain(|iif, _| inputs.values().any(|of| of.spec.iif == *iif && of.socket.is_shard()));
     }
 
     /// Why we had a port closed that is wanted.
@@ -238,7 +258,8 @@ impl Sockets {
 
     /// Interfaces whose packet sockets are dead, though nobody has said that they are gone.
     pub(super) fn unbound(&self) -> BTreeSet<IfIndex> {
-        self.inputs.values().filter(|(_, input)| !input.is_bound()).map(|(iif, _)| *iif).collect()
+        let unbound = self.inputs.values().filter(|input| !input.socket.is_bound());
+        unbound.map(|input| input.spec.iif).collect()
     }
 
     /// Its ports are read again when it is started again.
@@ -267,6 +288,39 @@ impl Sockets {
         self.plane = Some(plane);
         self.running = (0..workers).collect();
         self.keep_memberships();
+    }
+
+    /// The ports that are open, and those that are to be closed.
+    pub(super) fn ports(&self) -> (BTreeSet<u32>, BTreeSet<u32>) {
+        let all = |closing| {
+            self.inputs.iter().filter(move |(_, input)| input.closing == closing).map(|(id, _)| *id)
+        };
+        (all(false).collect(), all(true).collect())
+    }
+
+    /// The message that opens a port of ours at another data plane, which counts on from there.
+    pub(super) fn open_again(
+        &self,
+        port: u32,
+        counters: PortCounters,
+    ) -> io::Result<(ToPlane, OwnedFd)> {
+        let input = self.inputs.get(&port).ok_or(io::ErrorKind::NotFound)?;
+        let open = PortSpec { counters, ..input.spec.clone() };
+        Ok((ToPlane::Open { worker: input.worker, port: open }, input.socket.share()?))
+    }
+
+    /// True where memberships of an earlier control are still held by the data plane alone.
+    pub(super) fn holds_old(&self) -> bool {
+        !self.old_kept.is_empty()
+    }
+
+    /// Another data plane has taken over all that the one here had: that one, to be ended.
+    pub(super) fn plane_replaced(&mut self, plane: Plane) -> Option<Plane> {
+        let old = self.plane.replace(plane);
+        self.running.clear();
+        self.kept.clear();
+        self.keep_memberships();
+        old
     }
 
     /// Workers that answer.

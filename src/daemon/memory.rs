@@ -1,11 +1,12 @@
 //! What control leaves with the data plane so that the next control process goes on where this one
-//! ends: each rule with its places in the counter arrays.
+//! ends: each rule with its places in the counter arrays, and what was counted by those that are gone.
 
 use super::Daemon;
 use crate::api::v1::Document;
 use crate::config;
 use crate::control::adopt::KeptRule;
-use crate::dataplane::process::message::{Note, ToPlane};
+use crate::control::sums::ChangedSums;
+use crate::dataplane::process::message::Note;
 use crate::fib::{OutputSlot, RuleSlot};
 use crate::types::{Origin, RuleId};
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,10 @@ use serde_json::Value;
 
 /// Before the rule's id in the name of a note.
 const PREFIX: &str = "rule/";
+
+/// The names of the notes with sums.
+const LOST_SLOTS: &str = "sums/slots";
+const CLOSED_PORTS: &str = "sums/ports";
 
 /// One rule as it is remembered. Its own words are those of the configuration file: another version of
 /// this program reads them.
@@ -62,18 +67,37 @@ pub(super) fn rules(notes: &[(String, Vec<u8>)]) -> (Vec<KeptRule>, usize) {
     (read.into_iter().flatten().collect(), lost)
 }
 
+fn sums_noted(sums: &ChangedSums) -> impl Iterator<Item = Note> {
+    let slots = sums.slots.as_ref().map(|sum| (LOST_SLOTS, serde_json::to_vec(sum)));
+    let ports = sums.ports.as_ref().map(|sum| (CLOSED_PORTS, serde_json::to_vec(sum)));
+    slots.into_iter().chain(ports).map(|(name, bytes)| (name.to_owned(), bytes.ok()))
+}
+
+/// The sums among what is remembered; those that cannot be read begin anew.
+pub(super) fn sums(notes: &[(String, Vec<u8>)]) -> ChangedSums {
+    let find = |wanted: &str| {
+        let found = notes.iter().find(|(name, _)| name == wanted);
+        found.map(|(_, bytes)| bytes.as_slice())
+    };
+    ChangedSums {
+        slots: find(LOST_SLOTS).and_then(|bytes| serde_json::from_slice(bytes).ok()),
+        ports: find(CLOSED_PORTS).and_then(|bytes| serde_json::from_slice(bytes).ok()),
+    }
+}
+
 impl Daemon {
-    /// Notes of the rules that have changed since the last call.
+    /// Notes of what has changed since the last call.
     pub(super) fn changed_notes(&mut self) -> Vec<Note> {
         let changed = self.router.take_changed_rules();
-        changed.into_iter().map(|(id, kept)| (name(&id), kept.as_ref().and_then(note))).collect()
+        let rules = changed.into_iter().map(|(id, kept)| (name(&id), kept.as_ref().and_then(note)));
+        rules.chain(sums_noted(&self.router.take_changed_sums())).collect()
     }
 
-    /// Leaves everything with a data plane that knows nothing.
-    pub(super) fn remember_all(&mut self) {
+    /// Everything that a data plane is to remember which knows nothing.
+    pub(super) fn all_notes(&self) -> Vec<Note> {
         let all = self.router.kept_rules();
-        let notes = all.iter().map(|kept| (name(&kept.rule.id), note(kept))).collect();
-        self.sockets.send(&ToPlane::Remember(notes), None);
+        let rules = all.iter().map(|kept| (name(&kept.rule.id), note(kept)));
+        rules.chain(sums_noted(&self.router.sums())).collect()
     }
 }
 

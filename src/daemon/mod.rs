@@ -3,6 +3,7 @@
 mod announce;
 pub mod arguments;
 mod dispatch;
+mod handover;
 mod limits;
 mod memory;
 mod plane;

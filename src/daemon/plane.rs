@@ -7,6 +7,7 @@ use crate::dataplane::process::connection::{self, Connection};
 use crate::dataplane::process::frame::FrameError;
 use crate::dataplane::process::message::{FromPlane, Inventory, PROTOCOL, PortSpec, ToPlane};
 use crate::dataplane::process::serve_one;
+use crate::types::Time;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
@@ -30,6 +31,8 @@ use tracing::{debug, info, warn};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long one that was told to end may take.
 const GRACE: Duration = Duration::from_secs(5);
+/// How the name of a data plane's socket ends while it is to take over from another.
+const SUCCESSOR: &str = "successor";
 /// How often its end is looked for.
 const GLANCE: Duration = Duration::from_millis(2);
 
@@ -39,7 +42,6 @@ pub(super) enum Place {
     /// In a process of its own that listens here.
     Process(PathBuf),
     /// On a thread of this process, for tests of what is around it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "only tests have it"))]
     Thread,
 }
 
@@ -49,6 +51,32 @@ impl Place {
         let mut path = OsString::from(control);
         path.push(config::DATA_PLANE_SUFFIX);
         Self::Process(path.into())
+    }
+
+    /// Where another listens until it has taken over from the one that is there.
+    pub(super) fn of_successor(&self) -> Self {
+        match self {
+            // No longer than the other: socket paths are short.
+            Self::Process(path) => Self::Process(path.with_extension(SUCCESSOR)),
+            Self::Thread => Self::Thread,
+        }
+    }
+
+    /// Where control was killed while a data plane took over from another, there are two, or the later one has
+    /// not taken the place yet. The one before goes on where it is there; what the other had is lost.
+    fn settle_succession(&self) {
+        let (Self::Process(path), Self::Process(other)) = (self, self.of_successor()) else {
+            return;
+        };
+        let Ok(socket) = UnixStream::connect(&other) else { return };
+        let pid = connection::peer_pid(socket.as_fd());
+        if UnixStream::connect(path).is_err() && fs::rename(&other, path).is_ok() {
+            warn!(pid, "a data plane has taken over from another while nobody looked");
+            return;
+        }
+        let how = pid.map(|pid| end(pid, Duration::ZERO));
+        warn!(pid, how, "a data plane had not taken over yet and is ended");
+        let _ = fs::remove_file(&other);
     }
 }
 
@@ -66,6 +94,7 @@ pub(super) struct Plane {
     /// The same socket, to wait for it.
     ready: tokio::net::UnixStream,
     pid: i32,
+    version: String,
     path: Option<PathBuf>,
     thread: Option<JoinHandle<()>>,
     /// It is gone as far as we are concerned.
@@ -77,6 +106,7 @@ impl Plane {
     /// in our language, is ended.
     pub(super) fn attach(place: &Place, settings: &Settings) -> Option<(Self, Found)> {
         let Place::Process(path) = place else { return None };
+        place.settle_succession();
         let socket = UnixStream::connect(path).ok()?;
         let pid = connection::peer_pid(socket.as_fd());
         match Self::greet(socket, settings, Some(path.clone()), None) {
@@ -126,50 +156,34 @@ impl Plane {
     ) -> io::Result<(Self, Found)> {
         let ready = socket.try_clone()?;
         let mut connection = Connection::new(socket)?;
-        let failed = |error: FrameError| io::Error::other(error.to_string());
         connection.queue(&ToPlane::Hello { protocol: PROTOCOL }, None).map_err(failed)?;
         connection.queue(&ToPlane::Start(settings.clone()), None).map_err(failed)?;
         let until = clock::now().plus(PATIENCE);
         let mut found: Option<Found> = None;
         loop {
-            connection.flush().map_err(failed)?;
-            match connection.hear().map_err(failed)? {
-                Some((FromPlane::OtherProtocol { protocol, version, .. }, _)) => {
+            match hear(&mut connection, until)? {
+                (FromPlane::OtherProtocol { protocol, version, .. }, _) => {
                     return Err(io::Error::other(format!(
                         "it is of version {version} and speaks language {protocol}, this program {PROTOCOL}"
                     )));
                 }
-                Some((FromPlane::Inventory(inventory), _)) => {
+                (FromPlane::Inventory(inventory), _) => {
                     found = Some(Found { inventory: *inventory, ports: Vec::new() });
                 }
-                Some((FromPlane::Port { worker, port }, Some(socket))) => {
+                (FromPlane::Port { worker, port }, Some(socket)) => {
                     if let Some(found) = &mut found {
                         found.ports.push((worker, port, socket));
                     }
                 }
-                Some(_) => {}
-                None => {
-                    let left = until.since(clock::now()).as_millis();
-                    if left == 0 {
-                        return Err(io::Error::new(io::ErrorKind::TimedOut, "it does not answer"));
-                    }
-                    let mut polled = [PollFd::new(connection.socket(), connection.interest())];
-                    let timeout = i32::try_from(left).unwrap_or(i32::MAX);
-                    match poll(
-                        &mut polled,
-                        PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX),
-                    ) {
-                        Ok(_) | Err(Errno::EINTR) => {}
-                        Err(error) => return Err(error.into()),
-                    }
-                }
+                _ => {}
             }
             if found.as_ref().is_some_and(|f| f.ports.len() >= f.inventory.follow as usize)
                 && let Some(found) = found.take()
             {
                 let pid = i32::try_from(found.inventory.pid).unwrap_or(0);
+                let version = found.inventory.version.clone();
                 let ready = tokio::net::UnixStream::from_std(ready)?;
-                let plane = Self { connection, ready, pid, path, thread, broken: None };
+                let plane = Self { connection, ready, pid, version, path, thread, broken: None };
                 return Ok((plane, found));
             }
         }
@@ -211,6 +225,41 @@ impl Plane {
         }
     }
 
+    /// Waits for a message without letting anything else happen; an error says that it does not come.
+    pub(super) fn hear_until(&mut self, until: Time) -> Result<FromPlane, String> {
+        match &self.broken {
+            Some(reason) => Err(reason.clone()),
+            None => hear(&mut self.connection, until)
+                .map(|(message, _)| message)
+                .map_err(|error| error.to_string()),
+        }
+    }
+
+    /// Its process.
+    pub(super) fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// The version of its program.
+    pub(super) fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Has it listen at another place; who listens there now is not found there any more.
+    pub(super) fn take_place(&mut self, place: &Place) -> io::Result<()> {
+        if let (Some(from), Place::Process(to)) = (&self.path, place) {
+            fs::rename(from, to)?;
+            self.path = Some(to.clone());
+        }
+        Ok(())
+    }
+
+    /// As [`Self::stop`], for one whose place another has taken.
+    pub(super) fn retire(mut self) {
+        self.path = None;
+        self.stop();
+    }
+
     /// Tells it to end, and sees to it that it does. Nothing of it is left.
     pub(super) fn stop(mut self) {
         self.send(&ToPlane::Stop, None);
@@ -241,6 +290,33 @@ impl Plane {
         }
         let how = end(self.pid, grace);
         debug!(pid = self.pid, how, "the data plane has ended");
+    }
+}
+
+fn failed(error: FrameError) -> io::Error {
+    io::Error::other(error.to_string())
+}
+
+/// The next message, waited for.
+fn hear(
+    connection: &mut Connection<FromPlane>,
+    until: Time,
+) -> io::Result<(FromPlane, Option<OwnedFd>)> {
+    loop {
+        connection.flush().map_err(failed)?;
+        if let Some(heard) = connection.hear().map_err(failed)? {
+            return Ok(heard);
+        }
+        let left = until.since(clock::now()).as_millis();
+        if left == 0 {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "it does not answer"));
+        }
+        let mut polled = [PollFd::new(connection.socket(), connection.interest())];
+        let timeout = i32::try_from(left).unwrap_or(i32::MAX);
+        match poll(&mut polled, PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX)) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
 }
 

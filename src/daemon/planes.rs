@@ -5,7 +5,7 @@ use super::{Daemon, clock, dispatch};
 use crate::control::event::Event;
 use crate::control::notice::Notice;
 use crate::dataplane::link::Settings;
-use crate::dataplane::process::message::FromPlane;
+use crate::dataplane::process::message::{FromPlane, ToPlane};
 use crate::types::Time;
 use std::time::Duration;
 use tracing::{error, warn};
@@ -21,7 +21,7 @@ const HEALTHY: Duration = Duration::from_secs(60);
 pub(super) struct Planes {
     pub(super) place: Place,
     pub(super) settings: Settings,
-    started: Time,
+    pub(super) started: Time,
     /// Deaths in a row.
     deaths: u32,
     /// When it was missed, and when another is to be started.
@@ -134,7 +134,8 @@ impl Daemon {
                         self.tell(ready);
                     }
                 }
-                self.remember_all();
+                let notes = self.all_notes();
+                self.sockets.send(&ToPlane::Remember(notes), None);
                 self.router.publish_again();
                 let after_ms = u64::try_from(self.planes.started.since(missed).as_millis());
                 let after_ms = after_ms.unwrap_or(u64::MAX);

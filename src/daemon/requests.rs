@@ -31,6 +31,10 @@ impl Daemon {
                 let _ = reply.send(self.set_log_level(&level, module.as_deref()));
             }
             Request::Upgrade => self.upgrade(reply),
+            Request::UpgradeDataPlane => {
+                let outcome = self.replace_plane().map_err(Refusal::NoUpgrade);
+                let _ = reply.send(outcome.map(Reply::DataPlaneUpgrade));
+            }
             Request::Ping => {
                 let mut answer = self.router.answer(now, &Request::Ping);
                 if let Ok(Reply::Pong(pong)) = &mut answer {

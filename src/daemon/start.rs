@@ -145,7 +145,7 @@ fn adopt(
     let mut kept = Vec::new();
     for (worker, spec, socket) in ports {
         let id = spec.id.0;
-        match sockets.adopt(&spec, socket) {
+        match sockets.adopt(worker, spec, socket) {
             Ok(key) => kept.push(KeptPort { id, worker, key }),
             Err(error) => {
                 warn!(port = id, %error, "a port of the running data plane is opened anew");
@@ -160,6 +160,7 @@ fn adopt(
         ports = kept.len(),
         "attached to the running data plane"
     );
+    router.adopt_sums(memory::sums(&inventory.notes));
     for port in router.adopt((inventory.generation, inventory.workers.len()), rules, kept) {
         sockets.close(port);
     }

@@ -4,8 +4,8 @@ use super::document::{plain, tidy};
 use super::operations::{Answer, Body, OPERATIONS, Operation};
 use crate::api::Problem;
 use crate::api::v1::{
-    ChangesJson, Document, EventJson, InterfaceStatus, LogLevel, Mroute, Pong, RuleJson,
-    SetLogLevel, StatsJson, Upgrade, WorkerStatus,
+    ChangesJson, DataPlaneUpgrade, Document, EventJson, InterfaceStatus, LogLevel, Mroute, Pong,
+    RuleJson, SetLogLevel, StatsJson, Upgrade, WorkerStatus,
 };
 use crate::config::v1::RuleSpec;
 use schemars::Schema;
@@ -111,6 +111,7 @@ fn schemas() -> Value {
     answers.subschema_for::<EventJson>();
     answers.subschema_for::<LogLevel>();
     answers.subschema_for::<Upgrade>();
+    answers.subschema_for::<DataPlaneUpgrade>();
     answers.subschema_for::<Problem>();
     let mut all = shaped(answers.take_definitions(true), plain);
     all.extend(shaped(requests.take_definitions(true), tidy));

@@ -12,7 +12,7 @@ use tokio::net::UnixStream;
 /// Routes that answer a bare request, whole: no body is needed, and no stream begins.
 fn plain() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
     let plain = |route: &&(&str, &str)| {
-        let without_body = ["GET", "DELETE"].contains(&route.0) || route.1 == "/v1/upgrade";
+        let without_body = ["GET", "DELETE"].contains(&route.0) || route.1.ends_with("/upgrade");
         without_body && **route != ("GET", "/v1/events")
     };
     ROUTES.iter().filter(plain)

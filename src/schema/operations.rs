@@ -182,4 +182,13 @@ pub(super) const OPERATIONS: &[Operation] = &[
             Body::One("Upgrade"),
         )],
     },
+    Operation {
+        method: "post",
+        path: "/v1/dataplane/upgrade",
+        id: "upgradeDataPlane",
+        summary: "Replace the data plane by one of the daemon's program; it takes over all ports",
+        parameters: &[],
+        body: None,
+        answers: &[ok("What was done.", Body::One("DataPlaneUpgrade"))],
+    },
 ];

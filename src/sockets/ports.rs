@@ -159,15 +159,22 @@ impl InputSocket {
             || packet::bound_interface(self.socket.as_fd()).is_ok_and(|index| index > 0)
     }
 
+    /// Lets nothing in from now on.
+    pub fn shut(&mut self) -> io::Result<()> {
+        match self.kind {
+            Kind::Packet { .. } => self.set_filter(&InputFilter::default()),
+            Kind::Udp => packet::attach_filter(self.socket.as_fd(), &filter::nothing()),
+        }
+    }
+
     /// Lets in what `filter` says; on kernels with little room for filters, all groups. Without
-    /// effect on UDP.
+    /// effect on UDP: such a socket has one address and port.
     ///
     /// # Errors
     /// ENODEV where the interface has gone and the filter asks for other groups than are joined.
     pub fn set_filter(&mut self, filter: &InputFilter) -> io::Result<()> {
         let Kind::Packet { iif, link_layer, shard, all_multicast } = &mut self.kind else {
-            // A UDP socket has one address and port: its filter is only ever shut.
-            return packet::attach_filter(self.socket.as_fd(), &filter::nothing());
+            return Ok(());
         };
         // Before Linux 6.2 a group gets what we send as well, whatever its members asked for.
         let own = |program: Vec<_>| if *shard { filter::incoming(&program) } else { Some(program) };

@@ -15,6 +15,7 @@ mod fields;
 mod forward;
 mod fragments;
 mod group_limits;
+mod handover;
 mod instruments;
 mod kernel_drop;
 mod lab;
@@ -64,6 +65,8 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("data_plane_process::the_data_plane_is_killed", data_plane_process::plane_killed),
     ("data_plane_process::nonsense_at_its_socket", data_plane_process::nonsense),
     ("data_plane_process::control_is_upgraded", data_plane_process::control_upgraded),
+    ("handover::the_data_plane_is_replaced", handover::replaced),
+    ("handover::a_hand_over_is_interrupted", handover::interrupted),
     ("fallback::system_calls_forward_and_say_why", fallback::syscalls),
     ("many_groups::five_hundred_groups_from_three_sources", many_groups::five_hundred),
     ("churn::an_interface_comes_and_goes", churn::recreated),

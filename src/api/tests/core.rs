@@ -72,7 +72,7 @@ fn answer(router: &mut Router, request: Request) -> Result<Reply, Refusal> {
             router.settle(now);
             Ok(Reply::Changes(router.changes_since(&before)))
         }
-        Request::Upgrade => Err(Refusal::NoUpgrade("not here".into())),
+        Request::Upgrade | Request::UpgradeDataPlane => Err(Refusal::NoUpgrade("not here".into())),
         Request::LogLevel | Request::SetLogLevel { .. } => Ok(Reply::LogLevel(LogLevel {
             level: "info".into(),
             modules: [].into(),

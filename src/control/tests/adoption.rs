@@ -1,8 +1,10 @@
 //! A core that goes on where another ended.
 
+use super::failures::{closed, report};
 use super::*;
 use crate::control::adopt::{KeptPort, KeptRule};
 use crate::control::layout::Layout;
+use crate::control::sums::ChangedSums;
 
 fn empty() -> Core {
     let layout = Layout::new(1, None, Default::default());
@@ -82,6 +84,32 @@ fn what_contradicts_itself_is_left_out() {
     let stray = KeptPort { id: 51, worker: 7, key: PortKey::Packet(IfIndex(9), 0) };
     let all = [ports, vec![again, stray]].concat();
     assert_eq!(new.router.adopt((1, 1), rules, all), [50, 51]);
+}
+
+#[test]
+fn sums_of_those_that_are_gone_are_told_when_they_change_and_taken_over() {
+    let (mut core, rules, ports) = left();
+    assert_eq!(core.router.take_changed_sums().slots, None);
+    core.tell(report(0, 1, 5));
+    core.tell(Event::DataPlaneReplaced);
+    core.tell(ready(0));
+    let sums = core.router.take_changed_sums();
+    assert_eq!(sums.slots.as_ref().expect("told").rules.iter().map(|r| r.datagrams).max(), Some(5));
+    assert_eq!(core.router.take_changed_sums(), ChangedSums::default());
+    let mut new = empty();
+    new.router.adopt_sums(core.router.sums());
+    new.router.adopt((1, 1), rules, ports);
+    new.tell(ready(0));
+    new.net(NetEvent::Snapshot(network()));
+    assert_eq!(new.router.sums(), core.router.sums());
+    // A slot with a new owner, and a closed port.
+    core.add(with(rule("t"), |rule| rule.input.groups = net("10.0.1.1")));
+    let slots = core.router.take_changed_sums().slots.expect("one is counted anew");
+    assert_eq!(slots.rules.iter().map(|r| r.datagrams).max(), Some(0));
+    core.step(Event::RemoveRule("s".into()));
+    let closing = core.router.ports.by_id(1).map(|port| port.id).expect("on its way");
+    core.tell(closed(closing, 3, None));
+    assert_eq!(core.router.take_changed_sums().ports.expect("told").counters.frames, 3);
 }
 
 #[test]

@@ -9,12 +9,12 @@ fn failed(port: u32) -> Event {
     Event::PortFailed { port, reason: "no such device".to_owned() }
 }
 
-fn closed(port: u32, frames: u64, failure: Option<&str>) -> Event {
+pub(super) fn closed(port: u32, frames: u64, failure: Option<&str>) -> Event {
     let counters = PortCounters { frames, ..PortCounters::default() };
     Event::PortClosed { port, counters, failure: failure.map(str::to_owned) }
 }
 
-fn report(worker: u32, port: u32, n: u64) -> Event {
+pub(super) fn report(worker: u32, port: u32, n: u64) -> Event {
     let mut slots = SlotCounters::default();
     slots.rules.push(RuleCounters { datagrams: n, bytes: 10 * n });
     slots.outputs.push(OutputCounters { wanted: n, sent: n, bytes: 10 * n, ..Default::default() });
@@ -179,6 +179,21 @@ fn a_data_plane_that_died_is_told_everything_again_and_counters_stay() {
     core.tell(report(0, 1, 1));
     assert_eq!((core.state("r").0, core.status("r").matched.datagrams), (State::Active, 6));
     assert_eq!(frames(&core), (vec![1], 5));
+}
+
+#[test]
+fn a_data_plane_that_is_replaced_keeps_its_ports_and_what_was_counted() {
+    let mut core = Core::with_workers(2);
+    core.add(rule("r"));
+    core.acknowledge();
+    core.tell(report(0, 0, 5));
+    core.tell(Event::DataPlaneReplaced);
+    core.tell(ready(0));
+    assert!(core.step(ready(1)).is_empty(), "it has everything");
+    assert_eq!((core.state("r").0, core.status("r").matched.datagrams), (State::Active, 5));
+    assert_eq!(frames(&core), (vec![5], 0), "the port counts on");
+    core.tell(report(0, 0, 7));
+    assert_eq!((core.status("r").matched.datagrams, frames(&core)), (12, (vec![7], 0)));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 /// `mcrd run` in a namespace.
 pub(crate) struct Relay {
@@ -71,12 +71,20 @@ impl Relay {
 
     /// Runs `mcrctl` with these arguments.
     pub(crate) fn ctl(&self, args: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_mcrctl"))
-            .arg("--socket-path")
-            .arg(&self.socket)
-            .args(args)
-            .output()
-            .expect("starting mcrctl")
+        self.start_ctl(args).wait_with_output().expect("mcrctl ends")
+    }
+
+    /// Starts `mcrctl` with these arguments.
+    pub(crate) fn start_ctl(&self, args: &[&str]) -> Child {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mcrctl"));
+        command.arg("--socket-path").arg(&self.socket).args(args);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().expect("starting mcrctl")
+    }
+
+    /// Its process.
+    pub(crate) fn control_pid(&self) -> i32 {
+        i32::try_from(self.process.id()).expect("a process id")
     }
 
     /// Runs `mcrctl add` (words separated by spaces) and checks that it was accepted.
