@@ -59,6 +59,8 @@ struct Plane {
 /// Runs the data plane of this process until control or SIGTERM ends it. Standard input is the
 /// socket to listen on; it stands on `/dev/null` afterwards.
 pub fn run() -> io::Result<()> {
+    // Started as /proc/self/exe, it would be called "exe" in ps(1).
+    let _ = nix::sys::prctl::set_name(c"mcrd");
     // A Ctrl-C in control's terminal is for control. Refused where we lead a group already.
     let _ = nix::unistd::setsid();
     let listener = UnixListener::from(io::stdin().as_fd().try_clone_to_owned()?);

@@ -289,8 +289,10 @@ impl UringBackend {
     fn receive_error(&mut self, handle: PortHandle, errno: i32, events: &mut Vec<PortEvent>) {
         match errno {
             // All that go round are in our hands.
-            libc::ENOBUFS if self.pool.grow() => {}
-            libc::ENOBUFS => self.exhausted += 1,
+            libc::ENOBUFS => {
+                self.exhausted += u64::from(self.pool.is_all());
+                self.pool.grow();
+            }
             // A link that went down says so once; frames come again when it is up.
             libc::ECANCELED | libc::ENETDOWN | libc::EAGAIN | libc::EINTR => {}
             // Before Linux 6.2 the kernel cannot describe a UDP super-frame in a vnet header.
@@ -457,12 +459,9 @@ impl Backend for UringBackend {
     }
 
     fn recycle(&mut self, frames: &[Frame]) {
-        for frame in frames {
-            if let Ok(buffer) = u16::try_from(frame.buffer) {
-                self.pool.give(buffer);
-            }
-        }
-        self.pool.publish();
+        let bytes = frames.iter().map(|frame| frame.len as usize).sum();
+        let buffers = frames.iter().filter_map(|frame| u16::try_from(frame.buffer).ok());
+        self.pool.give_batch(buffers, bytes);
     }
 
     fn trouble(&self) -> (u64, u64) {

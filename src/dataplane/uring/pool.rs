@@ -12,6 +12,11 @@ const PAGE: usize = 65_536;
 
 /// Buffers that go round at first.
 const FIRST: u16 = 64;
+/// That go round at least.
+const LEAST: u16 = 16;
+/// Bytes of a batch that are still in the processor's cache when they are sent: with larger batches
+/// fewer buffers go round, so that what waits does so in the socket.
+const CACHED: usize = 512 << 10;
 
 /// Anonymous memory, page aligned, zeroed, unmapped on drop.
 struct Mapping {
@@ -48,11 +53,18 @@ pub(super) struct BufferPool {
     memory: Mapping,
     count: u16,
     buffer_len: usize,
-    /// Buffers below this number go round; the others have never been given.
+    /// Buffers below this number have been given, the others never.
     given: u16,
+    /// How many go round, and how many shall.
+    round: u16,
+    wanted: u16,
+    /// Buffers that have been given and go round no more.
+    aside: Vec<u16>,
+    /// Bytes of the last batch.
+    last_batch: usize,
     /// What we have published up to; the ring's tail.
     tail: u16,
-    /// True where the buffer is ours (invariant 2).
+    /// True where the buffer is ours (invariant 2); false where it is the kernel's, or aside.
     ours: Vec<bool>,
 }
 
@@ -70,6 +82,10 @@ impl BufferPool {
             count: small,
             buffer_len,
             given: 0,
+            round: 0,
+            wanted: 0,
+            aside: Vec::with_capacity(count),
+            last_batch: 0,
             tail: 0,
             ours: vec![true; count + spares],
         })
@@ -196,19 +212,50 @@ impl BufferPool {
         }
     }
 
-    /// Gives more buffers that were never given: [`FIRST`] at first, then as many as there were before.
-    /// False where there are no more.
+    /// Lets more buffers go round: [`FIRST`] at first, then twice as many as before. Not where the last
+    /// batch was large: what it held would not be in the processor's cache any more when it is sent.
     ///
-    /// The kernel takes buffers in turn. As long as few do, the same few go round, and what they hold
-    /// is still in the processor's cache when it is sent.
-    pub(super) fn grow(&mut self) -> bool {
-        let more = self.given.max(FIRST).min(self.count - self.given);
-        for buffer in self.given..self.given + more {
+    /// The kernel takes buffers in turn, so as long as few go round the same few are used.
+    pub(super) fn grow(&mut self) {
+        if self.last_batch > CACHED / 2 {
+            return;
+        }
+        self.wanted = self.round.saturating_mul(2).max(FIRST).min(self.count);
+        while self.round < self.wanted {
+            let buffer = self.aside.pop().unwrap_or_else(|| {
+                self.given += 1;
+                self.given - 1
+            });
+            self.round += 1;
+            self.take(buffer);
             self.give(buffer);
         }
-        self.given += more;
         self.publish();
-        more > 0
+    }
+
+    /// True where all buffers go round.
+    pub(super) fn is_all(&self) -> bool {
+        self.round == self.count
+    }
+
+    /// Gives the buffers of a batch back that held so many bytes; some may go round no more.
+    pub(super) fn give_batch(&mut self, buffers: impl Iterator<Item = u16>, bytes: usize) {
+        self.last_batch = bytes;
+        if bytes > CACHED {
+            self.wanted = (self.round / 2).max(LEAST).min(self.count);
+        }
+        for buffer in buffers {
+            match self.ours.get_mut(usize::from(buffer)) {
+                Some(ours) if *ours && self.round > self.wanted => {
+                    // Nobody's, so that it is not given twice.
+                    *ours = false;
+                    self.round -= 1;
+                    self.aside.push(buffer);
+                }
+                _ => self.give(buffer),
+            }
+        }
+        self.publish();
     }
 }
 
@@ -219,7 +266,7 @@ mod tests {
     #[test]
     fn a_spare_buffer_is_never_given() {
         let mut pool = BufferPool::new(4, 2, 128).expect("maps");
-        assert!(pool.grow());
+        pool.grow();
         pool.give(4);
         pool.give(5);
         assert_eq!((pool.tail, pool.first_spare()), (4, 4));
@@ -236,24 +283,50 @@ mod tests {
         assert!(pool.spare(3).is_empty() && pool.spare(6).is_empty());
     }
 
+    /// How many the kernel has.
+    fn theirs(pool: &BufferPool, buffers: u16) -> u16 {
+        let gone = (0..buffers).filter(|buffer| pool.bytes(*buffer).is_empty()).count();
+        (gone - pool.aside.len()) as u16
+    }
+
     #[test]
     fn buffers_are_given_as_they_are_needed() {
         let mut pool = BufferPool::new(256, 3, 128).expect("maps");
-        for given in [FIRST, 2 * FIRST, 256] {
-            assert!(pool.grow());
-            assert_eq!(pool.tail, given);
-            let theirs = (0..259).filter(|buffer| pool.bytes(*buffer).is_empty()).count();
-            assert_eq!(theirs, usize::from(given));
+        for given in [FIRST, 2 * FIRST, 256, 256] {
+            pool.grow();
+            assert_eq!((pool.tail, theirs(&pool, 259)), (given, given));
+            assert_eq!(pool.is_all(), given == 256);
         }
-        assert!(!pool.grow());
-        assert_eq!(pool.tail, 256);
+    }
+
+    #[test]
+    fn large_batches_have_fewer_go_round_and_small_ones_more_again() {
+        let mut pool = BufferPool::new(256, 0, 128).expect("maps");
+        pool.grow();
+        let mut batch = |bytes| {
+            // The kernel fills all that it has.
+            let is_there = |n: &u16| pool.bytes(*n).is_empty() && !pool.aside.contains(n);
+            let filled: Vec<u16> = (0..256).filter(is_there).collect();
+            filled.iter().for_each(|buffer| pool.take(*buffer));
+            pool.grow();
+            pool.give_batch(filled.into_iter(), bytes);
+            theirs(&pool, 256)
+        };
+        // The first large batch is not known as one before it is over.
+        assert_eq!([(); 5].map(|()| batch(CACHED + 1)), [64, 32, LEAST, LEAST, LEAST]);
+        assert_eq!([(); 5].map(|()| batch(CACHED / 2)), [LEAST, FIRST, 128, 256, 256]);
+        assert_eq!(batch(CACHED + 1), 128);
+        // Given twice is given once, whatever goes round.
+        let before = pool.round;
+        pool.give_batch([0, 0].into_iter(), CACHED + 1);
+        assert_eq!(pool.round, before);
     }
 
     #[test]
     fn a_buffer_of_the_kernel_has_no_bytes() {
         let mut pool = BufferPool::new(4, 0, 128).expect("maps");
         assert_eq!(pool.bytes(1).len(), 128);
-        assert!(pool.grow());
+        pool.grow();
         for buffer in 0..5 {
             assert!(pool.bytes(buffer).is_empty());
         }
