@@ -14,10 +14,14 @@ const MAP_LOOKUP_ELEM: c_long = 1;
 const MAP_UPDATE_ELEM: c_long = 2;
 const PROG_LOAD: c_long = 5;
 const PROG_TEST_RUN: c_long = 10;
+const LINK_CREATE: c_long = 28;
 /// `BPF_MAP_TYPE_ARRAY`.
 const ARRAY: u32 = 2;
 /// `BPF_PROG_TYPE_XDP`.
 const XDP: u32 = 6;
+/// `BPF_XDP` of `enum bpf_attach_type`, and XDP_FLAGS_SKB_MODE: any device can that.
+const ATTACH_XDP: u32 = 37;
+const GENERIC: u32 = 2;
 /// `BPF_F_TEST_XDP_LIVE_FRAMES`, Linux 5.18.
 const LIVE_FRAMES: u32 = 2;
 /// Bytes for what the verifier says.
@@ -139,6 +143,17 @@ struct ProgLoad {
 // SAFETY: made in `Program::load` only, where all three lie in memory that outlives the call.
 unsafe impl Arguments for ProgLoad {}
 
+#[repr(C)]
+struct LinkCreate {
+    program: u32,
+    ifindex: u32,
+    attach: u32,
+    flags: u32,
+}
+
+// SAFETY: it has no pointer.
+unsafe impl Arguments for LinkCreate {}
+
 #[derive(Default)]
 #[repr(C)]
 struct TestRun {
@@ -192,6 +207,16 @@ impl Program {
                 Err(io::Error::new(error.kind(), text.trim_end()))
             }
         }
+    }
+
+    /// Attaches it to an interface, for as long as the descriptor is open. Needs Linux 5.9.
+    pub(crate) fn attach(&self, ifindex: u32) -> io::Result<OwnedFd> {
+        let program = self.fd.as_raw_fd() as u32;
+        let mut arguments = LinkCreate { program, ifindex, attach: ATTACH_XDP, flags: GENERIC };
+        // SAFETY: these are the arguments of the command.
+        let fd = unsafe { bpf(LINK_CREATE, &mut arguments) }?;
+        // SAFETY: the descriptor is new and nobody else owns it.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
 
     /// Runs it for so many frames that begin as copies of this one, `batch` in a softirq's turn;

@@ -12,10 +12,13 @@ use bpf::{Map, Program};
 use nix::errno::Errno;
 use program::{Field, Schedule};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 /// Frames of a burst at most (`TEST_XDP_MAX_BATCH`, net/bpf/test_run.c).
 pub(crate) const MAX_BURST: u32 = 256;
+/// `LOOPBACK_IFINDEX` (net/flow.h): the same in every namespace.
+const LOOPBACK: u32 = 1;
 /// How long one call of the kernel is to be: between two calls it may be stopped.
 const CALL: Duration = Duration::from_millis(50);
 /// Bursts of the first call; what it takes says how long the next may be.
@@ -36,6 +39,10 @@ pub(crate) struct Sending {
 pub(crate) struct LiveFrames {
     map: Map,
     program: Program,
+    /// While the program is attached somewhere, a call of the kernel takes microseconds before its
+    /// first frame. Else it changes the kernel's table of XDP programs and waits for all CPUs
+    /// (`bpf_dispatcher_update`): tens of milliseconds, at the beginning and at the end.
+    _attached: OwnedFd,
     frame: Vec<u8>,
     schedule: Schedule,
 }
@@ -55,8 +62,10 @@ impl LiveFrames {
         let map = Map::new(memory.len())?;
         map.write(&memory)?;
         let program = Program::load(&program::program(map.number(), &schedule, ifindex))?;
+        // Nothing comes in at the loopback interface of a sender's namespace.
+        let attached = program.attach(LOOPBACK)?;
         let frame = [&[0; HEADERS][..], &payload::blank(len)].concat();
-        Ok(Self { map, program, frame, schedule })
+        Ok(Self { map, program, _attached: attached, frame, schedule })
     }
 
     /// Sends everything from this thread's CPU, and in its namespace. `stopped` ends it early.
