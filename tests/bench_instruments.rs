@@ -1,4 +1,5 @@
-//! The instruments of the benchmark that are pure: they notice what they are there to notice.
+//! The instruments of the benchmark that need no relay: they notice what they are there to notice, and
+//! the sender sends what it says.
 
 #[path = "../benches/relay/arrivals.rs"]
 mod arrivals;
@@ -12,6 +13,8 @@ mod search;
 mod statistics;
 #[path = "../benches/relay/tally.rs"]
 mod tally;
+#[path = "../benches/relay/xdp/mod.rs"]
+mod xdp;
 
 mod payload_tests {
     use crate::payload::*;
@@ -268,5 +271,169 @@ mod arrivals_tests {
         // A flow that is not in use, an interface that is none of the outputs.
         let arrivals = of(&[(0, 2, 0, 1, SIZE), (7, 0, 0, 1, SIZE)]);
         assert_eq!((arrivals.wrong_size, arrivals.foreign), (0, 2));
+    }
+}
+
+mod xdp_tests {
+    use crate::frames::{self, Flows};
+    use crate::payload::{self, STAMP_LEN, Stamp};
+    use crate::xdp::program::Schedule;
+    use crate::xdp::{LiveFrames, MAX_BURST, Sending};
+    use nix::net::if_::if_nametoindex;
+    use nix::sys::socket::{setsockopt, sockopt};
+    use std::net::{Ipv4Addr, UdpSocket};
+    use std::process::Command;
+    use std::time::Duration;
+
+    const SOURCE: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 10);
+    const INPUT: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 1);
+    const GROUP: Ipv4Addr = Ipv4Addr::new(239, 1, 0, 255);
+    const FLOWS: u32 = 3;
+
+    fn run(command: &str) {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        let output = Command::new(words[0]).args(&words[1..]).output().expect("it starts");
+        assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// The sender's namespace is a thread's own, and so is the receiver's; both end with them.
+    /// A socket of the receiver that joined every flow's group at the other end of `s0`.
+    fn receiver() -> UdpSocket {
+        let (made, made_receiver) = std::sync::mpsc::channel();
+        let (linked, linked_receiver) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).expect("CLONE_NEWNET");
+            made.send(nix::unistd::gettid()).expect("the sender waits");
+            linked_receiver.recv().expect("the sender makes the link");
+            run(&format!("ip address add {INPUT}/24 dev in0"));
+            run("ethtool -K in0 gro on");
+            run("ip link set in0 up");
+            let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 5000)).expect("a free port");
+            for flow in 0..FLOWS {
+                let group = Ipv4Addr::from(u32::from(GROUP) + flow);
+                socket.join_multicast_v4(&group, &INPUT).expect("joined");
+            }
+            setsockopt(&socket, sockopt::RcvBufForce, &(64 << 20)).expect("a large buffer");
+            socket
+        });
+        let id = made_receiver.recv().expect("the receiver's thread");
+        run(&format!("ip link add s0 type veth peer name in0 netns {id}"));
+        run(&format!("ip address add {SOURCE}/24 dev s0"));
+        run("ip link set s0 up");
+        linked.send(()).expect("the receiver waits");
+        // Its namespace lives on with its socket.
+        thread.join().expect("the receiver")
+    }
+
+    /// Runs a test of the sender in a namespace of its own, with a receiver in another one.
+    fn with_receiver(test: impl FnOnce(u32, UdpSocket) + Send) {
+        if !nix::unistd::geteuid().is_root() {
+            println!("skipped: needs root, to make a network namespace");
+            return;
+        }
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).expect("CLONE_NEWNET");
+                run("ip link set lo up");
+                let socket = receiver();
+                let ifindex = if_nametoindex("s0").expect("s0");
+                if let Err(reason) = LiveFrames::try_out(ifindex) {
+                    println!("skipped: the kernel has no live frames: {reason}");
+                    return;
+                }
+                test(ifindex, socket);
+            });
+            if let Err(panic) = thread.join() {
+                std::panic::resume_unwind(panic);
+            }
+        });
+    }
+
+    fn flows() -> Flows {
+        Flows { source: SOURCE, group: GROUP, port: 5000, count: FLOWS }
+    }
+
+    fn send(ifindex: u32, len: usize, schedule: Schedule) -> Sending {
+        let heads = frames::heads(&flows(), [2, 0, 0, 0, 0, 1], len);
+        let sender = LiveFrames::open(ifindex, &heads, len, schedule).expect("a valid program");
+        sender.run(|| false).expect("live frames")
+    }
+
+    /// What waits at the socket: stamps, each of an intact datagram of that length. The kernel
+    /// gives a socket only what has a right checksum.
+    fn received(socket: &UdpSocket, len: usize) -> Vec<Stamp> {
+        socket.set_read_timeout(Some(Duration::from_millis(200))).expect("a timeout");
+        let mut buffer = [0; 2048];
+        std::iter::from_fn(|| socket.recv(&mut buffer).ok().map(|got| buffer[..got].to_vec()))
+            .map(|payload| {
+                assert_eq!(payload.len(), len);
+                assert!(payload::is_intact(&payload));
+                Stamp::read(&payload).expect("one of ours")
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_socket_gets_every_datagram_of_every_flow_in_order_and_in_bursts() {
+        with_receiver(|ifindex, socket| {
+            // Not a multiple of the burst, and lengths that are odd and least.
+            for (count, burst, len) in [(1000, 32, 1400), (1001, 8, 25), (50, 1, STAMP_LEN)] {
+                let (rate, limit) = (50_000.0, 10_000_000_000);
+                let schedule =
+                    Schedule { burst, flows: FLOWS, count, rate, limit, catch_up: 1_000_000_000 };
+                let sending = send(ifindex, len, schedule);
+                assert_eq!(sending.count, count);
+                let stamps = received(&socket, len);
+                assert_eq!(stamps.len() as u64, count, "bursts of {burst}, {len} bytes");
+                for (number, stamp) in (0..).zip(&stamps) {
+                    let expected = (number % u64::from(FLOWS), number / u64::from(FLOWS));
+                    assert_eq!((u64::from(stamp.flow), stamp.sequence), expected);
+                }
+                // All of a burst have its time, and it was not sent before it was due.
+                let bursts: Vec<_> = stamps.chunks(burst as usize).collect();
+                let first = bursts[0][0].sent_at;
+                for (number, burst_of) in bursts.iter().enumerate() {
+                    let at = burst_of[0].sent_at;
+                    assert!(burst_of.iter().all(|stamp| stamp.sent_at == at));
+                    let due = (number * burst as usize) as f64 * 1e9 / rate;
+                    assert!((at - first) as f64 >= due - 2.0, "burst {number}");
+                }
+                assert!(sending.elapsed >= bursts[bursts.len() - 1][0].sent_at - first);
+                assert!(sending.idle < sending.elapsed * 2, "{sending:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn it_ends_when_its_time_is_over_and_leaves_out_what_it_is_late() {
+        with_receiver(|ifindex, socket| {
+            // A rate that no machine reaches: without catching up, what is not due is not sent.
+            let limit = 50_000_000;
+            let (rate, count) = (1e9, 1 << 40);
+            let schedule =
+                Schedule { burst: MAX_BURST, flows: FLOWS, count, rate, limit, catch_up: 1000 };
+            let sending = send(ifindex, STAMP_LEN, schedule);
+            assert!(sending.count > 0 && sending.count < count, "{sending:?}");
+            assert!(sending.elapsed >= limit, "{sending:?}");
+            drop(received(&socket, STAMP_LEN));
+            // Slow enough for waiting to be most of it.
+            let schedule = Schedule { burst: 1, rate: 100.0, count: 5, catch_up: 0, ..schedule };
+            let sending = send(ifindex, STAMP_LEN, Schedule { limit: 1_000_000_000, ..schedule });
+            assert_eq!(sending.count, 5);
+            assert!(sending.elapsed >= 40_000_000 && sending.idle > 10_000_000, "{sending:?}");
+            assert_eq!(received(&socket, STAMP_LEN).len(), 5);
+        });
+    }
+
+    #[test]
+    fn the_kernel_says_what_is_wrong_with_a_program() {
+        if !nix::unistd::geteuid().is_root() {
+            println!("skipped: needs root");
+            return;
+        }
+        let mut code = crate::xdp::assembler::Assembler::default();
+        code.end();
+        let error = crate::xdp::bpf::Program::load(&code.finish()).err().expect("R0 is not set");
+        assert!(error.to_string().contains("R0"), "{error}");
     }
 }

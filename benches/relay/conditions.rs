@@ -4,7 +4,15 @@ use std::fs;
 use std::process::Command;
 
 /// Name and text of each.
-pub(crate) fn conditions(settings: &str, softirq_threads: usize) -> Vec<(String, String)> {
+pub(crate) fn conditions(settings: &str, bench: &super::trial::Bench) -> Vec<(String, String)> {
+    let softirq_threads = bench.meter.threads();
+    let sender = match &bench.network.live_frames {
+        Ok(()) => "bursts of XDP frames, each in one turn of the input's NAPI".to_owned(),
+        Err(error) => {
+            let error = error.lines().next().unwrap_or_default();
+            format!("AF_PACKET, frame by frame, since the kernel refused XDP live frames: {error}")
+        }
+    };
     let read = |path: &str| fs::read_to_string(path).map(|text| text.trim().to_owned()).ok();
     let kernel = read("/proc/sys/kernel/osrelease").unwrap_or_default();
     let cpus = std::thread::available_parallelism().map_or(0, usize::from);
@@ -38,6 +46,7 @@ pub(crate) fn conditions(settings: &str, softirq_threads: usize) -> Vec<(String,
                  same traffic without a relay; not that of the sink"
             ),
         ),
+        ("sender of nic and nic+gro", sender),
         ("payload", format!("{} bytes", super::trial::SIZE)),
     ];
     texts.into_iter().map(|(name, text)| (name.to_owned(), text)).collect()

@@ -32,9 +32,17 @@ impl Flows {
 }
 
 /// The headers of one flow and the sum of everything in its datagrams but the stamp.
-struct Head {
-    bytes: [u8; HEADERS],
-    sum: Sum,
+pub(crate) struct Head {
+    /// As they are sent, without the UDP checksum.
+    pub(crate) bytes: [u8; HEADERS],
+    /// For the checksum, with the pseudo-header.
+    pub(crate) sum: Sum,
+}
+
+/// Those of all flows, for payloads of `len` bytes from this address.
+pub(crate) fn heads(flows: &Flows, mac: [u8; 6], len: usize) -> Vec<Head> {
+    let payload = payload::blank(len);
+    (0..flows.count).map(|flow| head(flows, flow, mac, &payload)).collect()
 }
 
 /// Slots for the frames of one burst.
@@ -46,10 +54,8 @@ pub(crate) struct Frames {
 impl Frames {
     /// `slots` frames with payloads of `len` bytes.
     pub(crate) fn new(flows: &Flows, mac: [u8; 6], len: usize, slots: usize) -> Self {
-        let payload = payload::blank(len);
-        let heads = (0..flows.count).map(|flow| head(flows, flow, mac, &payload)).collect();
-        let frame = [&[0; HEADERS][..], &payload].concat();
-        Self { heads, slots: vec![frame; slots] }
+        let frame = [&[0; HEADERS][..], &payload::blank(len)].concat();
+        Self { heads: heads(flows, mac, len), slots: vec![frame; slots] }
     }
 
     /// Writes a slot: the frame that carries this stamp.

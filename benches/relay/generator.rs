@@ -1,9 +1,11 @@
 //! The sender: bursts at a steady rate from a thread of its own on a CPU of its own.
 
 use super::clock;
-use super::frames::{Flows, Frames};
+use super::frames::{self, Flows, Frames};
 use super::network::{Ingress, Network};
 use super::payload::{self, STAMP_LEN, Stamp};
+use super::xdp::LiveFrames;
+use super::xdp::program::Schedule;
 use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, LinkAddr, MsgFlags, MultiHeaders, SockFlag, SockProtocol, SockType, SockaddrIn,
@@ -50,16 +52,20 @@ pub(crate) struct Sent {
     pub(crate) flows: Vec<u64>,
     /// Datagrams that the kernel did not take; they have no number.
     pub(crate) refused: u64,
+    /// Datagrams that have a number and that the input's ring had no room for.
+    pub(crate) overrun: u64,
     /// Nanoseconds from the first to the last.
     pub(crate) elapsed: u64,
-    /// The thread's run time in that time, nanoseconds.
+    /// The thread's run time in that time, less `idle`, nanoseconds.
     pub(crate) cpu: u64,
+    /// The thread's run time in which it only looked at the clock, nanoseconds.
+    pub(crate) idle: u64,
 }
 
 impl Sent {
-    /// Datagrams of all flows.
+    /// Datagrams of all flows that got on their way.
     pub(crate) fn total(&self) -> u64 {
-        self.flows.iter().sum()
+        self.flows.iter().sum::<u64>().saturating_sub(self.overrun)
     }
 }
 
@@ -70,6 +76,7 @@ impl Traffic {
             clock::settle_on(clock::GENERATOR_CPU);
             match self.ingress {
                 Ingress::Gso => self.pace(&mut Trains::open(self), stopped),
+                Ingress::Nic | Ingress::NicGro if network.live_frames.is_ok() => self.live(stopped),
                 Ingress::Nic | Ingress::NicGro => self.pace(&mut Single::open(self), stopped),
             }
         })
@@ -87,11 +94,46 @@ impl Traffic {
         }
     }
 
+    fn wanted(&self) -> u64 {
+        (self.rate * self.duration.as_secs_f64()) as u64
+    }
+
+    /// Sends frames as a network card would deliver them.
+    fn live(&self, stopped: impl Fn() -> bool) -> Sent {
+        let schedule = Schedule {
+            burst: u32::try_from(self.burst()).expect("small"),
+            flows: self.flows.count,
+            count: self.wanted(),
+            rate: self.rate,
+            limit: self.duration.as_nanos() as u64 + CATCH_UP,
+            catch_up: CATCH_UP as u32,
+        };
+        let mac = outgoing().addr().expect("an Ethernet address");
+        let heads = frames::heads(&self.flows, mac, self.size);
+        let index = nix::net::if_::if_nametoindex("s0").expect("s0");
+        let sender = LiveFrames::open(index, &heads, self.size, schedule);
+        let sender = sender.expect("the kernel took such a program before");
+        let (cpu, overruns) = (clock::own_cpu(), overruns());
+        let sending = sender.run(stopped).expect("the kernel ran such a program before");
+        let cpu = clock::own_cpu() - cpu;
+        let flows = u64::from(self.flows.count);
+        let of_flow = |flow| sending.count / flows + u64::from(flow < sending.count % flows);
+        let overrun = self::overruns() - overruns;
+        Sent {
+            flows: (0..flows).map(of_flow).collect(),
+            refused: overrun,
+            overrun,
+            elapsed: sending.elapsed,
+            cpu: cpu.saturating_sub(sending.idle),
+            idle: sending.idle,
+        }
+    }
+
     fn pace(&self, sender: &mut impl Sender, stopped: impl Fn() -> bool) -> Sent {
         let flows = self.flows.count as usize;
         let mut sent = Sent { flows: vec![0; flows], ..Sent::default() };
         let burst = self.burst();
-        let wanted = (self.rate * self.duration.as_secs_f64()) as u64;
+        let wanted = self.wanted();
         let (start, cpu) = (clock::now(), clock::own_cpu());
         let end = start + self.duration.as_nanos() as u64 + CATCH_UP;
         // `late` is what the schedule has been moved by.
@@ -117,6 +159,24 @@ impl Traffic {
     }
 }
 
+/// The interface by which frames leave.
+fn outgoing() -> LinkAddr {
+    nix::ifaddrs::getifaddrs()
+        .expect("the list of interfaces")
+        .filter(|entry| entry.interface_name == "s0")
+        .find_map(|entry| entry.address?.as_link_addr().copied())
+        .expect("s0")
+}
+
+/// Frames that the ring at the other end of `s0` had no room for: what its driver counts as
+/// dropped on the way out.
+fn overruns() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/net/dev").expect("proc(5)");
+    let line = text.lines().find_map(|line| line.trim().strip_prefix("s0:"));
+    let count = line.and_then(|line| line.split_whitespace().nth(8 + 3)?.parse().ok());
+    count.expect("16 numbers of s0")
+}
+
 /// How bursts leave.
 trait Sender {
     /// Sends `count` datagrams, beginning with those of `flow`; counts up the numbers of what was
@@ -134,11 +194,7 @@ struct Single {
 
 impl Single {
     fn open(traffic: &Traffic) -> Self {
-        let link = nix::ifaddrs::getifaddrs()
-            .expect("the list of interfaces")
-            .filter(|entry| entry.interface_name == "s0")
-            .find_map(|entry| entry.address?.as_link_addr().copied())
-            .expect("s0");
+        let link = outgoing();
         // Without a protocol it receives nothing.
         let flags = SockFlag::SOCK_CLOEXEC;
         let socket = socket(AddressFamily::Packet, SockType::Raw, flags, None::<SockProtocol>)

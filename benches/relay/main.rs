@@ -23,6 +23,7 @@ mod statistics;
 mod systems;
 mod tally;
 mod trial;
+mod xdp;
 
 use cases::{CASES, Case, QUICK, What, Who};
 use clap::Parser;
@@ -117,7 +118,7 @@ fn run(arguments: &Arguments, cases: &[&Case], settings: &str) -> ExitCode {
     };
     let most = cases.iter().map(|case| case.outputs).max().unwrap_or(1);
     let mut bench = Bench::new(most);
-    let conditions = conditions::conditions(settings, bench.meter.threads());
+    let conditions = conditions::conditions(settings, &bench);
     let mut report = Report { conditions, ..Report::default() };
     let systems = systems(arguments, &mut report);
     for case in cases {

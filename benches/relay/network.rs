@@ -8,6 +8,7 @@
 //! ```
 
 use super::lab::{self, Namespace};
+use super::xdp::LiveFrames;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -49,6 +50,8 @@ pub(crate) struct Network {
     pub(crate) relay: Namespace,
     pub(crate) receiver: Namespace,
     pub(crate) directory: PathBuf,
+    /// Whether frames can come in as from a card, a burst at a time; why not.
+    pub(crate) live_frames: Result<(), String>,
 }
 
 impl Network {
@@ -62,7 +65,8 @@ impl Network {
         for scope in ["all", "default"] {
             receiver.sysctl(&format!("net.ipv4.conf.{scope}.rp_filter"), "0");
         }
-        let network = Self { source, relay, receiver, directory: directory.to_owned() };
+        let (directory, live_frames) = (directory.to_owned(), Ok(()));
+        let mut network = Self { source, relay, receiver, directory, live_frames };
         let (source, relay) = (&network.source, &network.relay);
         lab::host("ip link add s0 netns src type veth peer name in0 netns relay");
         source.address("s0", &format!("{SOURCE}/24"));
@@ -80,13 +84,17 @@ impl Network {
             relay.run(&format!("ip link set {near} up"));
             network.receiver.run(&format!("ip link set {far} up"));
         }
+        let s0 = network.source.index("s0");
+        network.live_frames = network.source.within(|| LiveFrames::try_out(s0));
         network
     }
 
     /// Sets the input interface for a way of coming in.
     pub(crate) fn ingress(&self, ingress: Ingress) {
         let gro = ingress == Ingress::NicGro;
-        self.relay.offload("in0", "gro", gro);
+        // It gives a veth the NAPI that live frames need; it joins none without what follows.
+        let napi = gro || ingress == Ingress::Nic && self.live_frames.is_ok();
+        self.relay.offload("in0", "gro", napi);
         self.relay.offload("in0", "rx-udp-gro-forwarding", gro);
         let wait = if gro { GRO_FLUSH } else { 0 };
         let set = format!("echo {wait} >/sys/class/net/in0/gro_flush_timeout");

@@ -35,7 +35,8 @@ pub(crate) struct Trial {
     pub(crate) sent_rate: f64,
     /// Datagrams that were sent.
     pub(crate) sent: u64,
-    /// Datagrams that the sender's kernel did not take.
+    /// Datagrams that the sender's kernel did not take, or the ring of the relay's input: they
+    /// never got on their way.
     pub(crate) refused: u64,
     /// Copies that should have arrived.
     pub(crate) wanted: u64,
@@ -57,8 +58,10 @@ pub(crate) struct Trial {
     pub(crate) super_frames: u64,
     /// Frames that the sink itself missed: then the losses say nothing.
     pub(crate) sink_missed: u64,
-    /// Run times, nanoseconds.
+    /// Run times, nanoseconds. Of the generator without what follows.
     pub(crate) generator_cpu: u64,
+    /// Its run time in which it only waited for the next burst to be due, nanoseconds.
+    pub(crate) generator_idle: u64,
     /// Run time of the relay's threads, nanoseconds.
     pub(crate) relay_cpu: u64,
     /// The part of it while it was sent: the rest is what was queued.
@@ -94,7 +97,7 @@ impl Trial {
 
     /// The trial as a step of a search.
     pub(crate) fn probe(&self) -> Probe {
-        let sender_at_end = self.generator_share() >= AT_END;
+        let sender_at_end = self.generator_share() >= AT_END || self.refused > 0;
         Probe { sent_rate: self.sent_rate, loss: self.loss(), sender_at_end }
     }
 
@@ -105,7 +108,8 @@ impl Trial {
 
     /// What others used, in CPUs: what was busy less what is accounted for.
     pub(crate) fn foreign_share(&self) -> f64 {
-        let known = self.generator_cpu + self.relay_cpu_sending + self.softirqd_cpu + self.sink_cpu;
+        let known = self.generator_cpu + self.generator_idle;
+        let known = known + self.relay_cpu_sending + self.softirqd_cpu + self.sink_cpu;
         let known = cpu::share(known, Duration::from_secs_f64(self.seconds));
         self.busy.iter().sum::<f64>() - known
     }
@@ -211,8 +215,8 @@ fn summary(
     cpus: Cpus,
 ) -> Trial {
     let lost = |output: usize| -> u64 {
-        let tallies = arrivals.output(output).iter().zip(&sent.flows);
-        tallies.map(|(tally, &sent)| tally.lost(sent)).sum()
+        let arrived: u64 = arrivals.output(output).iter().map(|tally| tally.unique).sum();
+        sent.total().saturating_sub(arrived)
     };
     let losses: Vec<u64> = (0..outputs).map(lost).collect();
     let seconds = Duration::from_nanos(sent.elapsed).as_secs_f64();
@@ -235,6 +239,7 @@ fn summary(
         super_frames: arrivals.super_frames,
         sink_missed: arrivals.missed,
         generator_cpu: sent.cpu,
+        generator_idle: sent.idle,
         relay_cpu: cpus.relay_cpu,
         relay_cpu_sending: cpus.relay_sending,
         softirqd_cpu: cpus.softirqd_cpu,
