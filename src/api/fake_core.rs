@@ -9,11 +9,12 @@ use crate::control::view::{
     RuleStatus, State, Stats, Traffic, Upgrade, WorkerStatus,
 };
 use crate::types::{
-    Destination, DropReason, IfIndex, Input, InterfaceSelector, Join, Link, LinkLayer, Origin,
+    Destination, DropReason, Few, IfIndex, Input, InterfaceSelector, Join, Link, LinkLayer, Origin,
     Output, Port, PortRange, Protocol, Rule, SourceFilter, Time, Ttl, VlanFilter,
 };
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -23,7 +24,9 @@ fn ip(text: &str) -> IpAddr {
 
 /// A runtime rule from 239.1.1.1:5000 on eth0 to a group and, routed, to an address.
 pub(crate) fn rule(id: &str, name: Option<&str>) -> Rule {
-    let on = |name: &str| vec![InterfaceSelector::named(name.parse().expect("a name"))];
+    let on = |name: &str| -> Few<InterfaceSelector> {
+        vec![InterfaceSelector::named(name.parse().expect("a name"))].into()
+    };
     let multicast = Output {
         destination: Destination::Address(ip("239.2.2.2")),
         port: Port::new(6000),
@@ -44,7 +47,7 @@ pub(crate) fn rule(id: &str, name: Option<&str>) -> Rule {
         priority: 500,
         input: Input {
             interfaces: on("eth0"),
-            groups: vec![ip("239.1.1.1").into()],
+            groups: vec![ip("239.1.1.1").into()].into(),
             ports: Port::new(5000).map(PortRange::one).into_iter().collect(),
             sources: SourceFilter { include: vec![ip("10.0.0.1").into()], exclude: Vec::new() },
             protocol: Protocol::Udp,
@@ -52,7 +55,7 @@ pub(crate) fn rule(id: &str, name: Option<&str>) -> Rule {
             link_local: false,
             vlan: VlanFilter::Untagged,
         },
-        outputs: vec![multicast, unicast],
+        outputs: vec![multicast, unicast].into(),
     }
 }
 
@@ -79,7 +82,7 @@ pub(crate) fn status(rule: Rule) -> RuleStatus {
         first.drops = [(DropReason::SendBufferFull, 20)].into();
     }
     RuleStatus {
-        rule,
+        rule: Arc::new(rule),
         state: State::Active,
         reason: None,
         matched: Traffic { datagrams: 1000, bytes: 1_400_000 },

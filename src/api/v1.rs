@@ -163,8 +163,8 @@ impl From<RuleStatus> for RuleJson {
         let mut statuses = outputs.into_iter();
         let outputs = specs.into_iter().map(|spec| output(spec, statuses.next())).collect();
         Self {
-            id: rule.id.into(),
-            name: rule.name,
+            id: rule.id.to_string(),
+            name: rule.name.clone(),
             origin,
             enabled: rule.enabled,
             priority: rule.priority,

@@ -7,8 +7,8 @@ use super::validate::identity::derived_id;
 use super::validate::output::default_ttl;
 use super::validate::rule::DEFAULT_PRIORITY;
 use crate::types::{
-    Destination, Dscp, Input, InterfaceSelector, Join, Limit, MtuPolicy, Output, OutputSource,
-    Port, Protocol, Rule, Ttl, VlanFilter, is_multicast,
+    Criteria, Destination, Dscp, Input, InterfaceSelector, Join, Limit, MtuPolicy, Output,
+    OutputSource, Port, Protocol, Rule, Ttl, VlanFilter, is_multicast,
 };
 use ipnet::IpNet;
 
@@ -110,7 +110,7 @@ fn output_spec(output: &Output) -> OutputSpec {
             }),
         },
         mtu_policy: (output.mtu_policy == MtuPolicy::Drop).then_some(v1::MtuPolicy::Drop),
-        rate_limit: output.rate_limit.map(limit_spec),
+        rate_limit: output.rate_limit.as_deref().copied().map(limit_spec),
         burst: output.burst.map(|burst| u32::from(burst.get())),
         when: None,
         linger: None,
@@ -138,7 +138,8 @@ fn interface_specs(
 }
 
 fn selector_spec(selector: &InterfaceSelector) -> v1::InterfaceSelector {
-    let InterfaceSelector { name, name_glob, name_regex, alt_name, cidr, kind } = selector;
+    let criteria = selector.criteria();
+    let Criteria { name, name_glob, name_regex, alt_name, cidr, kind } = &*criteria;
     v1::InterfaceSelector {
         name: name.as_ref().map(ToString::to_string),
         name_glob: name_glob.as_ref().map(|glob| glob.as_str().to_owned()),

@@ -5,8 +5,8 @@ use super::ports::{Port, PortState};
 use super::resolve::PortKey;
 use super::router::Router;
 use super::rules::Entry;
-use crate::fib::{Builder, OutputSlot, RuleSlot};
-use crate::types::Rule;
+use crate::fib::{Builder, OutputSlot, Packed, RuleSlot};
+use crate::types::{Few, Rule};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -14,11 +14,11 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeptRule {
     /// The rule.
-    pub rule: Rule,
+    pub rule: Arc<Rule>,
     /// Where it is counted.
     pub slot: RuleSlot,
     /// Where its outputs are counted, in order.
-    pub outputs: Vec<OutputSlot>,
+    pub outputs: Few<OutputSlot>,
     /// Order of arrival.
     pub serial: u64,
 }
@@ -47,7 +47,7 @@ impl Router {
         rules: Vec<KeptRule>,
         ports: Vec<KeptPort>,
     ) -> Vec<u32> {
-        self.fib = Arc::new(Builder::default().build(generation).fib);
+        self.fib = Packed::from(&Builder::default().build(generation).fib);
         self.resend = true;
         self.dirty = true;
         self.awaits_network = true;

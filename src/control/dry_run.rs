@@ -42,7 +42,7 @@ impl Router {
             .filter(|entry| origin.is_none_or(|origin| entry.rule.origin == origin))
             .collect();
         entries.sort_by_key(|entry| (entry.rule.origin, entry.serial));
-        entries.into_iter().map(|entry| entry.rule.clone()).collect()
+        entries.into_iter().map(|entry| Rule::clone(&entry.rule)).collect()
     }
 
     /// How the rules of origin `runtime` differ from what they were.
@@ -56,7 +56,7 @@ impl Router {
             }
             let change = match before.remove(&status.rule.id) {
                 None => ChangeKind::Added,
-                Some(old) if *old == status.rule => ChangeKind::Unchanged,
+                Some(old) if *old == *status.rule => ChangeKind::Unchanged,
                 Some(_) => ChangeKind::Changed,
             };
             changes.push(change_of(&status, change));

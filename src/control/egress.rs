@@ -156,7 +156,7 @@ fn send(
         broadcast,
         mtu,
         mtu_policy: output.mtu_policy,
-        limit: output.rate_limit,
+        limit: output.rate_limit.as_deref().copied(),
         burst: output.burst,
     }
 }

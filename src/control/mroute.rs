@@ -16,10 +16,10 @@ impl Router {
             .iter()
             .flat_map(|entry| entry.outputs.iter().copied().zip(&entry.rule.outputs))
             .collect();
+        let fib = self.fib.unpack();
         Mroute {
-            generation: self.fib.generation(),
-            entries: self
-                .fib
+            generation: fib.generation(),
+            entries: fib
                 .entries()
                 .into_iter()
                 .map(|(key, entry)| MrouteEntry {
@@ -111,7 +111,7 @@ fn blocked_output(asked: Option<&Output>, reason: DropReason) -> MrouteOutput {
         ttl: asked.map_or_else(|| Ttl::default().to_string(), |output| output.ttl.to_string()),
         dscp: asked.and_then(|output| dscp_value(output.dscp)),
         source: None,
-        rate_limit: asked.and_then(|output| output.rate_limit),
+        rate_limit: asked.and_then(|output| output.rate_limit.as_deref().copied()),
         burst: asked.and_then(|output| output.burst).map(NonZeroU8::get),
         blocked: Some(reason),
     }

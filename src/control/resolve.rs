@@ -5,7 +5,7 @@ use super::interfaces::Interfaces;
 use super::rules::Entry;
 use crate::fib::{Action, CopyOut, OutputSlot, Resolved};
 use crate::types::{
-    Destination, DropReason, IfIndex, Input, InputFilter, InterfaceSelector, Join, Link,
+    Destination, DropReason, Few, IfIndex, Input, InputFilter, InterfaceSelector, Join, Link,
     Membership, Output, Protocol, Rule, is_multicast,
 };
 use ipnet::{IpNet, Ipv4Net};
@@ -37,12 +37,32 @@ impl PortKey {
 }
 
 /// What several interfaces of one input or output have come to.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Outcome {
+#[derive(Debug, Default)]
+struct Outcome {
     /// Interfaces that work.
     working: usize,
     /// Why others do not.
     troubles: Vec<String>,
+}
+
+/// What an input or output has come to, as it is remembered: there may be very many.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Standing {
+    works: bool,
+    /// What does not work of it.
+    told: Option<Box<str>>,
+}
+
+impl Standing {
+    /// Why nothing works; none where something does.
+    pub(super) fn reason(&self) -> Option<&str> {
+        self.told.as_deref().filter(|_| !self.works)
+    }
+
+    /// What does not work, or may be wrong, where something works.
+    pub(super) fn note(&self) -> Option<&str> {
+        self.told.as_deref().filter(|_| self.works)
+    }
 }
 
 impl Outcome {
@@ -52,14 +72,9 @@ impl Outcome {
         }
     }
 
-    /// Why nothing works; none where something does.
-    pub(super) fn reason(&self) -> Option<String> {
-        if self.working > 0 { None } else { self.told() }
-    }
-
-    /// What does not work where something does.
-    fn note(&self) -> Option<String> {
-        if self.working > 0 { self.told() } else { None }
+    fn standing(&self) -> Standing {
+        let told = self.told().map(String::into_boxed_str);
+        Standing { works: self.working > 0 || told.is_none(), told }
     }
 
     fn told(&self) -> Option<String> {
@@ -73,13 +88,20 @@ impl Outcome {
     }
 }
 
-/// A resolved input.
-#[derive(Clone, Debug, Default)]
-pub(super) struct ResolvedInput {
+/// What all rules together need of the kernel to get packets.
+#[derive(Debug, Default)]
+pub(super) struct Needs {
     /// Sockets to be open, with what they let in.
     pub(super) ports: BTreeMap<PortKey, InputFilter>,
-    pub(super) memberships: BTreeSet<Membership>,
-    pub(super) outcome: Outcome,
+    /// Some several times.
+    pub(super) memberships: Vec<Membership>,
+}
+
+/// An input while it is resolved.
+#[derive(Debug, Default)]
+struct ResolvedInput {
+    ports: BTreeSet<PortKey>,
+    outcome: Outcome,
     /// For each interface the groups that can be taken there.
     groups: BTreeMap<IfIndex, Vec<IpNet>>,
 }
@@ -87,41 +109,46 @@ pub(super) struct ResolvedInput {
 /// A resolved output.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ResolvedOutput {
-    pub(super) interfaces: Vec<IfIndex>,
-    /// Why nothing can be sent now.
-    pub(super) reason: Option<String>,
-    /// What may be wrong, though it is tried.
-    pub(super) note: Option<String>,
+    pub(super) interfaces: Few<IfIndex>,
+    /// Whether anything can be sent now.
+    pub(super) standing: Standing,
 }
 
 /// What became of a rule.
 #[derive(Clone, Debug)]
 pub(super) struct Resolution {
-    pub(super) input: ResolvedInput,
-    pub(super) outputs: Vec<ResolvedOutput>,
+    /// The sockets that its packets come in by, in order.
+    pub(super) ports: Few<PortKey>,
+    input: Standing,
+    pub(super) outputs: Few<ResolvedOutput>,
 }
 
 impl Resolution {
     /// Why nothing comes in; none where something does.
     pub(super) fn input_trouble(&self) -> Option<String> {
-        self.input.outcome.reason().map(|reason| format!("input: {reason}"))
+        self.input.reason().map(|reason| format!("input: {reason}"))
     }
 
     /// What does not come in where something does.
     pub(super) fn input_note(&self) -> Option<String> {
-        self.input.outcome.note().map(|note| format!("input: {note}"))
+        self.input.note().map(|note| format!("input: {note}"))
     }
 }
 
-/// Resolves one enabled rule; the second part goes into the table, one for each input interface.
-pub(super) fn resolve(entry: &Entry, interfaces: &Interfaces) -> (Resolution, Vec<Resolved>) {
+/// Resolves one enabled rule and adds what it needs; the second part goes into the table, one for each
+/// input interface.
+pub(super) fn resolve(
+    entry: &Entry,
+    interfaces: &Interfaces,
+    needs: &mut Needs,
+) -> (Resolution, Vec<Resolved>) {
     let rule = &entry.rule;
-    let mut input = resolve_input(&rule.input, interfaces);
+    let input = resolve_input(&rule.input, interfaces, needs);
     let mut outputs = Vec::with_capacity(rule.outputs.len());
     let mut copies: Vec<CopyOut> = Vec::with_capacity(rule.outputs.len());
     for (output, slot) in rule.outputs.iter().zip(&entry.outputs) {
         outputs.push(resolve_output(rule, output, *slot, interfaces, &mut copies));
-        input.memberships.extend(local_memberships(rule, output, interfaces));
+        needs.memberships.extend(local_memberships(rule, output, interfaces));
     }
     let ports: Vec<(u16, u16)> =
         rule.input.ports.iter().map(|range| (range.start.get(), range.end.get())).collect();
@@ -137,10 +164,12 @@ pub(super) fn resolve(entry: &Entry, interfaces: &Interfaces) -> (Resolution, Ve
         copies: copies.clone(),
     });
     let resolved = resolved.collect();
-    (Resolution { input, outputs }, resolved)
+    let ports = input.ports.into_iter().collect();
+    let resolution = Resolution { ports, input: input.outcome.standing(), outputs: outputs.into() };
+    (resolution, resolved)
 }
 
-fn resolve_input(input: &Input, interfaces: &Interfaces) -> ResolvedInput {
+fn resolve_input(input: &Input, interfaces: &Interfaces, needs: &mut Needs) -> ResolvedInput {
     let mut resolved = ResolvedInput::default();
     for link in selected(&input.interfaces, interfaces, &mut resolved.outcome) {
         if !link.up {
@@ -149,8 +178,9 @@ fn resolve_input(input: &Input, interfaces: &Interfaces) -> ResolvedInput {
         }
         let mut bound = false;
         for group in &input.groups {
-            match bind(input, *group, link, interfaces, &mut resolved) {
-                Ok(()) => {
+            match bind(input, *group, link, interfaces, needs) {
+                Ok(ports) => {
+                    resolved.ports.extend(ports);
                     resolved.groups.entry(link.index).or_default().push(*group);
                     bound = true;
                 }
@@ -172,22 +202,21 @@ fn bind(
     group: IpNet,
     link: &Link,
     interfaces: &Interfaces,
-    resolved: &mut ResolvedInput,
-) -> Result<(), String> {
+    needs: &mut Needs,
+) -> Result<Vec<PortKey>, String> {
     let IpNet::V4(v4) = group else { return Err("IPv6 is not forwarded yet".to_owned()) };
     let address = group.network();
     let multicast = is_multicast(address);
     if multicast || interfaces.is_broadcast(link.index, address) {
-        let filter = InputFilter {
-            destinations: BTreeSet::from([v4]),
-            any_protocol: input.protocol == Protocol::Any,
-            all_multicast: multicast && input.join == Join::Never,
-        };
-        resolved.ports.entry(PortKey::Packet(link.index, 0)).or_default().merge(&filter);
+        let port = PortKey::Packet(link.index, 0);
+        let filter = needs.ports.entry(port).or_default();
+        filter.destinations.insert(v4);
+        filter.any_protocol |= input.protocol == Protocol::Any;
+        filter.all_multicast |= multicast && input.join == Join::Never;
         if multicast && input.join == Join::Always {
-            resolved.memberships.extend(memberships(input, v4, link.index));
+            needs.memberships.extend(memberships(input, v4, link.index));
         }
-        return Ok(());
+        return Ok(vec![port]);
     }
     if !interfaces.has_address(link.index, address) {
         return Err(format!("{address} is not an address of {}", link.name));
@@ -195,12 +224,11 @@ fn bind(
     if input.ports.is_empty() {
         return Err("a unicast input needs a port".to_owned());
     }
-    for range in &input.ports {
-        for port in range.start.get()..=range.end.get() {
-            resolved.ports.entry(PortKey::Udp(link.index, v4.network(), port)).or_default();
-        }
-    }
-    Ok(())
+    let numbers = input.ports.iter().flat_map(|range| range.start.get()..=range.end.get());
+    let ports: Vec<PortKey> =
+        numbers.map(|port| PortKey::Udp(link.index, v4.network(), port)).collect();
+    needs.ports.extend(ports.iter().map(|port| (*port, InputFilter::default())));
+    Ok(ports)
 }
 
 /// Source-specific where all sources are known one by one; else of every source, and the table
@@ -230,7 +258,7 @@ fn addresses(net: Ipv4Net) -> impl Iterator<Item = Ipv4Addr> {
 /// Groups that must be joined on the loopback interface so that its traffic reaches applications.
 fn local_groups(rule: &Rule, output: &Output) -> impl Iterator<Item = Ipv4Addr> {
     let nets: Vec<IpNet> = match output.destination {
-        Destination::Unchanged => rule.input.groups.clone(),
+        Destination::Unchanged => rule.input.groups.to_vec(),
         Destination::Address(address) => vec![address.into()],
         Destination::Prefix(net) => vec![net],
     };
@@ -256,17 +284,21 @@ fn resolve_output(
     interfaces: &Interfaces,
     copies: &mut Vec<CopyOut>,
 ) -> ResolvedOutput {
-    let mut resolved = ResolvedOutput::default();
     let mut push = |action| copies.push(CopyOut { slot, action });
     if output.interfaces.is_empty() && !output.local {
         return match egress::routed(&rule.input, output, interfaces) {
             Ok((send, note)) => {
                 push(Action::Send(send));
-                ResolvedOutput { note, ..resolved }
+                let told = note.map(String::into_boxed_str);
+                ResolvedOutput {
+                    interfaces: Few::default(),
+                    standing: Standing { works: true, told },
+                }
             }
             Err(Blocked { reason, drop }) => {
                 push(Action::Drop(drop));
-                ResolvedOutput { reason: Some(reason), ..resolved }
+                let standing = Standing { works: false, told: Some(reason.into()) };
+                ResolvedOutput { interfaces: Few::default(), standing }
             }
         };
     }
@@ -279,8 +311,7 @@ fn resolve_output(
     if links.is_empty() {
         push(Action::Drop(DropReason::NoInterface));
     }
-    for link in links {
-        resolved.interfaces.push(link.index);
+    for link in &links {
         match egress::on_link(&rule.input, output, link, interfaces) {
             Ok(send) => {
                 push(Action::Send(send));
@@ -292,12 +323,15 @@ fn resolve_output(
             }
         }
     }
-    let note = outcome.note().or_else(|| {
-        let most = MAX_LOCAL_GROUPS;
-        (output.local && local_groups(rule, output).nth(most).is_some())
-            .then(|| format!("only the first {most} groups reach programs on this host"))
-    });
-    ResolvedOutput { reason: outcome.reason(), note, ..resolved }
+    let mut standing = outcome.standing();
+    if standing.told.is_none()
+        && output.local
+        && local_groups(rule, output).nth(MAX_LOCAL_GROUPS).is_some()
+    {
+        let text = format!("only the first {MAX_LOCAL_GROUPS} groups reach programs on this host");
+        standing.told = Some(text.into());
+    }
+    ResolvedOutput { interfaces: links.iter().map(|link| link.index).collect(), standing }
 }
 
 /// The interfaces that the selectors select, by index; what selects none is a trouble.

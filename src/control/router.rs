@@ -8,15 +8,15 @@ use super::layout::Layout;
 use super::loops;
 use super::notice::Notice;
 use super::ports::{PortState, PortStep, Ports, Wanted};
-use super::resolve::{PortKey, Resolution, resolve};
-use super::rules::Rules;
+use super::resolve::{Needs, PortKey, Resolution, resolve};
+use super::rules::{Entry, Rules};
 use super::said::Said;
 use super::spread::Crew;
 use super::sums::LostSlots;
 use crate::fib::counters::{PortCounters, SlotCounters, WorkerCounters};
-use crate::fib::{Builder, Conflict, Fib, OutputSlot, RuleSlot};
+use crate::fib::{Builder, Conflict, Fib, OutputSlot, Packed, RuleSlot};
 use crate::types::{
-    IfIndex, InputFilter, LinkLayer, Membership, NetEvent, Origin, Rule, RuleId, Time, WorkerPlan,
+    IfIndex, InputFilter, LinkLayer, Membership, NetEvent, Origin, Rule, Time, WorkerPlan,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -24,6 +24,9 @@ use std::time::Duration;
 
 /// How long after a refused membership all are asked for again.
 const MEMBERSHIP_RETRY: Duration = Duration::from_secs(5);
+
+/// Outputs that there is always room for.
+const OUTPUTS_KEPT: usize = 64;
 
 /// Something to be done outside.
 #[derive(Clone, Debug)]
@@ -115,11 +118,15 @@ pub struct Router {
     resized: bool,
     /// What workers counted before they died.
     pub(super) lost_slots: LostSlots,
-    pub(super) resolutions: BTreeMap<RuleId, Resolution>,
+    /// What became of the enabled rules, by slot.
+    resolutions: Vec<Option<Resolution>>,
+    /// The input sockets that all of them need.
+    needed: BTreeMap<PortKey, InputFilter>,
     pub(super) conflicts: BTreeSet<Conflict>,
     /// Outputs that would feed themselves, with the rules that they feed.
     pub(super) loops: BTreeMap<OutputSlot, RuleSlot>,
-    pub(super) fib: Arc<Fib>,
+    /// The table that the workers have, or are to have.
+    pub(super) fib: Packed,
     pub(super) memberships: BTreeSet<Membership>,
     pub(super) refused: BTreeMap<Membership, String>,
     ask_again_at: Option<Time>,
@@ -152,10 +159,11 @@ impl Router {
             uneven: false,
             resized: false,
             lost_slots: LostSlots::default(),
-            resolutions: BTreeMap::new(),
+            resolutions: Vec::new(),
+            needed: BTreeMap::new(),
             conflicts: BTreeSet::new(),
             loops: BTreeMap::new(),
-            fib: Arc::default(),
+            fib: Packed::default(),
             memberships: BTreeSet::new(),
             refused: BTreeMap::new(),
             ask_again_at: None,
@@ -266,7 +274,12 @@ impl Router {
 
     /// The next thing to be done outside.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let next = self.outputs.pop_front();
+        if next.is_none() {
+            // A change of all rules must not be remembered by the room that its notices took.
+            self.outputs.shrink_to(OUTPUTS_KEPT);
+        }
+        next
     }
 
     /// When [`Event::Timeout`] is due.
@@ -377,7 +390,7 @@ impl Router {
 
     /// The table that is in force.
     pub fn table(&self) -> Arc<Fib> {
-        Arc::clone(&self.fib)
+        Arc::new(self.fib.unpack())
     }
 
     /// A data plane is there that knows nothing: it shall have the table, whatever was sent before.
@@ -403,19 +416,23 @@ impl Router {
     /// table goes out before ports are opened, so that no frame meets a table without its rule.
     fn recompile(&mut self, now: Time) {
         let mut builder = Builder::default();
-        let mut memberships = BTreeSet::new();
+        let mut needs = Needs::default();
         let mut iifs = BTreeSet::new();
         let mut table = Vec::new();
-        self.resolutions.clear();
+        let mut resolutions = Vec::new();
+        resolutions.resize_with(self.rules.slots(), || None);
         for entry in self.rules.by_precedence() {
             if !entry.rule.enabled {
                 continue;
             }
-            let (resolution, resolved) = resolve(entry, &self.interfaces);
-            memberships.extend(&resolution.input.memberships);
+            let (resolution, resolved) = resolve(entry, &self.interfaces, &mut needs);
             table.extend(resolved);
-            self.resolutions.insert(entry.rule.id.clone(), resolution);
+            resolutions[entry.slot.0 as usize] = Some(resolution);
         }
+        self.resolutions = resolutions;
+        self.needed = needs.ports;
+        // From a list, which is sorted once: one by one they would take twice the room.
+        let memberships: BTreeSet<Membership> = needs.memberships.into_iter().collect();
         self.loops = loops::block(&mut table, &self.interfaces);
         for resolved in table {
             iifs.insert(resolved.iif);
@@ -440,12 +457,13 @@ impl Router {
     /// Gives the workers a new table, unless all of them have one that does the same.
     fn publish(&mut self, fib: Fib) {
         let (reset_rules, reset_outputs) = self.rules.take_resets();
+        let packed = Packed::from(&fib);
         // What was sent, all workers get, those that are started later too.
         let sent = !std::mem::take(&mut self.resend);
-        if sent && reset_rules.is_empty() && fib.forwards_like(&self.fib) {
+        if sent && reset_rules.is_empty() && packed.forwards_like(&self.fib) {
             return;
         }
-        self.fib = Arc::new(fib);
+        self.fib = packed;
         if !reset_rules.is_empty() {
             self.last_reset = self.fib.generation();
         }
@@ -453,18 +471,12 @@ impl Router {
         for worker in &mut self.workers {
             worker.slots.reset(&reset_rules, &reset_outputs);
         }
-        let fib = Arc::clone(&self.fib);
+        let fib = Arc::new(fib);
         self.outputs.push_back(Output::Publish { fib, reset_rules, reset_outputs });
     }
 
     fn update_ports(&mut self, now: Time) {
-        let mut needed: BTreeMap<PortKey, InputFilter> = BTreeMap::new();
-        for resolution in self.resolutions.values() {
-            for (port, filter) in &resolution.input.ports {
-                needed.entry(*port).or_default().merge(filter);
-            }
-        }
-        let wanted = needed.into_iter().flat_map(|(key, filter)| self.divide(key, filter));
+        let wanted = self.needed.iter().flat_map(|(key, filter)| self.divide(*key, filter));
         let wanted: BTreeMap<PortKey, Wanted> = wanted.collect();
         let crew = Crew {
             running: self.workers.iter().map(|worker| worker.running).collect(),
@@ -489,9 +501,9 @@ impl Router {
 
     /// The ports for what rules need: an interface is divided into shards when its first port is wanted, and
     /// stays so while one is.
-    fn divide(&self, key: PortKey, filter: InputFilter) -> Vec<(PortKey, Wanted)> {
+    fn divide(&self, key: PortKey, filter: &InputFilter) -> Vec<(PortKey, Wanted)> {
         let PortKey::Packet(iif, _) = key else {
-            return vec![(key, Wanted { filter, worker: None })];
+            return vec![(key, Wanted { filter: filter.clone(), worker: None })];
         };
         let bound = self.interfaces.get(iif).and_then(|link| self.layout.bound(&link.name));
         let fresh = match &bound {
@@ -545,10 +557,15 @@ impl Router {
         self.workers.get(worker as usize).is_some_and(|worker| worker.running)
     }
 
+    /// What became of a rule; none where it is disabled, or not looked at yet.
+    pub(super) fn resolution(&self, entry: &Entry) -> Option<&Resolution> {
+        self.resolutions.get(entry.slot.0 as usize)?.as_ref()
+    }
+
     /// Why none of a rule's input ports is open; none where one is.
     pub(super) fn port_trouble(&self, resolution: &Resolution) -> Option<String> {
         let mut trouble = None;
-        for key in resolution.input.ports.keys() {
+        for key in resolution.ports.iter() {
             let mut behind = self.ports.behind(key).peekable();
             behind.peek()?;
             for port in behind {

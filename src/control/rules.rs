@@ -3,8 +3,9 @@
 use super::adopt::KeptRule;
 use super::event::Refusal;
 use crate::fib::{OutputSlot, RuleSlot};
-use crate::types::{Origin, Rule, RuleId};
+use crate::types::{Few, Origin, Rule, RuleId};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 /// Rules at most.
 pub const MAX_RULES: usize = 100_000;
@@ -12,10 +13,10 @@ pub const MAX_RULES: usize = 100_000;
 /// One rule and its counters' places.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
-    pub(super) rule: Rule,
+    pub(super) rule: Arc<Rule>,
     pub(super) slot: RuleSlot,
     /// One for each output, in order.
-    pub(super) outputs: Vec<OutputSlot>,
+    pub(super) outputs: Few<OutputSlot>,
     /// Order of arrival.
     pub(super) serial: u64,
 }
@@ -67,6 +68,11 @@ impl Rules {
         self.entries.len()
     }
 
+    /// All slots of rules are below this.
+    pub(super) fn slots(&self) -> usize {
+        self.rule_slots.next as usize
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.entries.values()
     }
@@ -94,7 +100,7 @@ impl Rules {
     /// Adds one rule. True where it is new, false where the very same rule is there already.
     pub(super) fn add(&mut self, rule: Rule) -> Result<bool, Refusal> {
         if let Some(entry) = self.entries.get(&rule.id) {
-            if entry.rule == rule {
+            if *entry.rule == rule {
                 return Ok(false);
             }
             return Err(taken(entry, &rule));
@@ -149,7 +155,7 @@ impl Rules {
             self.remove(&id);
         }
         for rule in set {
-            if self.entries.get(&rule.id).is_some_and(|entry| entry.rule == rule) {
+            if self.entries.get(&rule.id).is_some_and(|entry| *entry.rule == rule) {
                 continue;
             }
             self.remove(&rule.id);
@@ -228,13 +234,16 @@ impl Rules {
 
     fn insert(&mut self, rule: Rule) {
         let slot = RuleSlot(self.rule_slots.take());
-        let outputs: Vec<OutputSlot> =
+        let outputs: Few<OutputSlot> =
             rule.outputs.iter().map(|_| OutputSlot(self.output_slots.take())).collect();
         self.reset.0.push(slot);
-        self.reset.1.extend(&outputs);
+        self.reset.1.extend(outputs.iter());
         self.serial += 1;
         let id = rule.id.clone();
         self.changed.insert(id.clone());
+        // A copy: where the rule was read it stands among all that is thrown away, and would keep that
+        // from being given back.
+        let rule = Arc::new(Rule::clone(&rule));
         self.entries.insert(id, Entry { rule, slot, outputs, serial: self.serial });
     }
 

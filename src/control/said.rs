@@ -6,13 +6,15 @@ use super::resolve::PortKey;
 use super::router::{Output, Router};
 use super::view::State;
 use crate::fib::counters::SlotCounters;
-use crate::types::{IfIndex, Membership, Origin, RuleId};
+use crate::types::{IfIndex, Membership, Rule};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Said {
-    rules: BTreeMap<RuleId, SaidRule>,
+    /// In the order of their ids.
+    rules: Vec<SaidRule>,
     interfaces: BTreeMap<IfIndex, InterfaceState>,
     /// For each worker: does it run, how, and how often has it died?
     workers: Vec<(bool, String, u64)>,
@@ -22,17 +24,17 @@ pub(super) struct Said {
 
 #[derive(Clone, Debug)]
 struct SaidRule {
-    name: String,
-    origin: Origin,
+    rule: Arc<Rule>,
     /// A rule with other contents has another one.
     serial: u64,
     state: State,
-    reason: Option<String>,
+    reason: Option<Box<str>>,
 }
 
 impl SaidRule {
-    fn name(&self, id: &RuleId) -> RuleName {
-        RuleName { id: id.clone(), rule: self.name.clone(), origin: self.origin }
+    fn name(&self) -> RuleName {
+        let Rule { id, origin, .. } = &*self.rule;
+        RuleName { id: id.clone(), rule: self.rule.display_name(), origin: *origin }
     }
 }
 
@@ -58,39 +60,40 @@ impl Router {
         self.outputs.extend(notices.into_iter().map(Output::Notice));
     }
 
-    fn say_rules(
-        &self,
-        before: &mut Said,
-        notices: &mut Vec<Notice>,
-    ) -> BTreeMap<RuleId, SaidRule> {
+    fn say_rules(&self, before: &mut Said, notices: &mut Vec<Notice>) -> Vec<SaidRule> {
         let (no_counters, owners) = (SlotCounters::default(), self.slot_owners());
-        let mut now = BTreeMap::new();
+        let mut now = Vec::with_capacity(self.rules.len());
+        let mut before = std::mem::take(&mut before.rules).into_iter().peekable();
+        let mut gone = Vec::new();
+        // Both in the order of ids.
         for entry in self.rules.iter() {
             let status = self.status_of(entry, &no_counters, &owners);
             let (state, reason) = (status.state, status.reason);
             let said = SaidRule {
-                name: status.rule.display_name(),
-                origin: status.rule.origin,
+                rule: status.rule,
                 serial: entry.serial,
                 state,
-                reason: reason.clone(),
+                reason: reason.as_deref().map(Box::from),
             };
-            let id = status.rule.id;
-            let name = said.name(&id);
-            match before.rules.remove(&id) {
+            let name = said.name();
+            let id = &said.rule.id;
+            while let Some(old) = before.next_if(|old| old.rule.id < *id) {
+                gone.push(old);
+            }
+            match before.next_if(|old| old.rule.id == *id) {
                 None => notices.push(Notice::RuleAdded { name, state, reason }),
                 Some(old) if old.serial != said.serial => {
                     notices.push(Notice::RuleChanged { name, state, reason });
                 }
-                Some(old) if (old.state, &old.reason) != (state, &reason) => {
+                Some(old) if (old.state, &old.reason) != (state, &said.reason) => {
                     notices.push(Notice::RuleState { name, from: old.state, to: state, reason });
                 }
                 Some(_) => {}
             }
-            now.insert(id, said);
+            now.push(said);
         }
-        let gone = std::mem::take(&mut before.rules);
-        notices.extend(gone.iter().map(|(id, old)| Notice::RuleRemoved { name: old.name(id) }));
+        let gone = gone.into_iter().chain(before);
+        notices.extend(gone.map(|old| Notice::RuleRemoved { name: old.name() }));
         now
     }
 

@@ -13,6 +13,7 @@ use crate::fib::counters::{DropCounts, SlotCounters};
 use crate::fib::{Conflict, OutputSlot, RuleSlot};
 use crate::types::{IfIndex, Rule, Time};
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 impl Router {
     /// Answers a question. `AddRule`, `RemoveRule` and `ReplaceRules` are changes and go through
@@ -60,7 +61,7 @@ impl Router {
     /// The status of exactly this rule, if it is there.
     pub fn has(&self, rule: &Rule) -> Option<RuleStatus> {
         let status = self.rule_status(rule.id.as_str()).ok()?;
-        (status.rule == *rule).then_some(status)
+        (*status.rule == *rule).then_some(status)
     }
 
     pub(super) fn rule_statuses(&self) -> Vec<RuleStatus> {
@@ -80,7 +81,7 @@ impl Router {
     }
 
     pub(super) fn slot_owners(&self) -> HashMap<RuleSlot, &Rule> {
-        self.rules.iter().map(|entry| (entry.slot, &entry.rule)).collect()
+        self.rules.iter().map(|entry| (entry.slot, &*entry.rule)).collect()
     }
 
     pub(super) fn status_of(
@@ -89,7 +90,7 @@ impl Router {
         counters: &SlotCounters,
         owners: &HashMap<RuleSlot, &Rule>,
     ) -> RuleStatus {
-        let resolution = self.resolutions.get(&entry.rule.id);
+        let resolution = self.resolution(entry);
         let outputs: Vec<OutputStatus> = (0..entry.outputs.len())
             .map(|at| self.output_status(entry, at, resolution, counters, owners))
             .collect();
@@ -105,7 +106,7 @@ impl Router {
         };
         let matched = counters.rules.get(entry.slot.0 as usize).copied().unwrap_or_default();
         RuleStatus {
-            rule: entry.rule.clone(),
+            rule: Arc::clone(&entry.rule),
             state,
             reason: reason.or(note),
             matched: Traffic { datagrams: matched.datagrams, bytes: matched.bytes },
@@ -125,10 +126,10 @@ impl Router {
         let resolved = resolution.and_then(|resolution| resolution.outputs.get(at));
         let (lost, partly) = self.contradiction(slot, owners);
         let reason = resolved
-            .and_then(|output| output.reason.clone())
+            .and_then(|output| output.standing.reason().map(str::to_owned))
             .or_else(|| self.circle(slot, owners))
             .or(lost);
-        let note = resolved.and_then(|output| output.note.clone()).or(partly);
+        let note = resolved.and_then(|output| output.standing.note().map(str::to_owned)).or(partly);
         let counted = counters.outputs.get(slot.0 as usize).cloned().unwrap_or_default();
         OutputStatus {
             state: match (entry.rule.enabled, &reason) {
@@ -137,7 +138,7 @@ impl Router {
                 (true, None) => State::Active,
             },
             reason: reason.or(note),
-            interfaces: resolved.map(|output| output.interfaces.clone()).unwrap_or_default(),
+            interfaces: resolved.map(|output| output.interfaces.to_vec()).unwrap_or_default(),
             wanted: counted.wanted,
             sent: Traffic { datagrams: counted.sent, bytes: counted.bytes },
             drops: drops(&counted.drops),
@@ -263,14 +264,17 @@ impl Router {
         let mut input_of: HashMap<IfIndex, Vec<String>> = HashMap::new();
         let mut output_of: HashMap<IfIndex, Vec<String>> = HashMap::new();
         for entry in self.rules.iter() {
-            let Some(resolution) = self.resolutions.get(&entry.rule.id) else { continue };
+            let Some(resolution) = self.resolution(entry) else { continue };
             let name = entry.rule.display_name();
-            let iifs: BTreeSet<IfIndex> = resolution.input.ports.keys().map(PortKey::iif).collect();
+            let iifs: BTreeSet<IfIndex> = resolution.ports.iter().map(PortKey::iif).collect();
             for iif in iifs {
                 input_of.entry(iif).or_default().push(name.clone());
             }
-            let oifs: BTreeSet<IfIndex> =
-                resolution.outputs.iter().flat_map(|output| output.interfaces.clone()).collect();
+            let oifs: BTreeSet<IfIndex> = resolution
+                .outputs
+                .iter()
+                .flat_map(|output| output.interfaces.iter().copied())
+                .collect();
             for oif in oifs {
                 output_of.entry(oif).or_default().push(name.clone());
             }

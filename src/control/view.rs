@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// Datagrams and their UDP payload bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -56,7 +57,7 @@ pub struct OutputStatus {
 #[serde(rename_all = "camelCase")]
 pub struct RuleStatus {
     /// What was asked for.
-    pub rule: Rule,
+    pub rule: Arc<Rule>,
     /// Active where the input is bound and one output at least can send.
     pub state: State,
     /// Why it is pending, or what does not work of it.

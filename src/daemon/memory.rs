@@ -2,15 +2,15 @@
 //! ends: each rule with its places in the counter arrays, and what was counted by those that are gone.
 
 use super::Daemon;
-use crate::api::v1::Document;
-use crate::config;
+use crate::config::{self, v1::RuleSpec};
 use crate::control::adopt::KeptRule;
 use crate::control::sums::ChangedSums;
 use crate::dataplane::process::message::Note;
 use crate::fib::{OutputSlot, RuleSlot};
 use crate::types::{Origin, RuleId};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
+use std::sync::Arc;
 
 /// Before the rule's id in the name of a note.
 const PREFIX: &str = "rule/";
@@ -19,9 +19,9 @@ const PREFIX: &str = "rule/";
 const LOST_SLOTS: &str = "sums/slots";
 const CLOSED_PORTS: &str = "sums/ports";
 
-/// One rule as it is remembered. Its own words are those of the configuration file: another version of
-/// this program reads them.
-#[derive(Serialize, Deserialize)]
+/// One rule as it is remembered, written as a list of these. Its own words are those of the configuration
+/// file: another version of this program reads them. Its id is in the note's name.
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Remembered {
     origin: Origin,
@@ -36,23 +36,18 @@ fn name(id: &RuleId) -> String {
 }
 
 fn note(kept: &KeptRule) -> Option<Vec<u8>> {
-    let spec = Document::of(std::slice::from_ref(&kept.rule)).rules.into_iter().next()?;
-    let remembered = Remembered {
-        origin: kept.rule.origin,
-        slot: kept.slot.0,
-        outputs: kept.outputs.iter().map(|slot| slot.0).collect(),
-        serial: kept.serial,
-        rule: serde_json::to_value(&spec).ok()?,
-    };
-    serde_json::to_vec(&remembered).ok()
+    let KeptRule { rule, slot, outputs, serial } = kept;
+    let spec = RuleSpec { id: None, ..config::spec_of(rule) };
+    serde_json::to_vec(&(rule.origin, slot, outputs, serial, spec)).ok()
 }
 
-fn read(bytes: &[u8]) -> Option<KeptRule> {
-    let remembered: Remembered = serde_json::from_slice(bytes).ok()?;
+fn read(id: &str, bytes: &[u8]) -> Option<KeptRule> {
+    let mut remembered: Remembered = serde_json::from_slice(bytes).ok()?;
+    remembered.rule.as_object_mut()?.insert("id".to_owned(), id.into());
     let text = remembered.rule.to_string();
     let rule = config::rule_from_json(text.as_bytes(), remembered.origin).ok()?;
     Some(KeptRule {
-        rule,
+        rule: Arc::new(rule),
         slot: RuleSlot(remembered.slot),
         outputs: remembered.outputs.into_iter().map(OutputSlot).collect(),
         serial: remembered.serial,
@@ -61,8 +56,9 @@ fn read(bytes: &[u8]) -> Option<KeptRule> {
 
 /// The rules among what is remembered, and how many could not be read.
 pub(super) fn rules(notes: &[(String, Vec<u8>)]) -> (Vec<KeptRule>, usize) {
-    let of_rules = notes.iter().filter(|(name, _)| name.starts_with(PREFIX));
-    let read: Vec<Option<KeptRule>> = of_rules.map(|(_, bytes)| read(bytes)).collect();
+    let of_rules =
+        notes.iter().filter_map(|(name, bytes)| Some((name.strip_prefix(PREFIX)?, bytes)));
+    let read: Vec<Option<KeptRule>> = of_rules.map(|(id, bytes)| read(id, bytes)).collect();
     let lost = read.iter().filter(|rule| rule.is_none()).count();
     (read.into_iter().flatten().collect(), lost)
 }
@@ -112,8 +108,8 @@ mod tests {
             "outputs": [{"interface": "eth1", "ttl": 3}, {"address": "192.0.2.1", "port": 9}]}"#;
         for origin in [Origin::File, Origin::Runtime] {
             let rule = config::rule_from_json(text.as_bytes(), origin).expect("a rule");
-            let outputs = vec![OutputSlot(8), OutputSlot(2)];
-            let kept = KeptRule { rule, slot: RuleSlot(3), outputs, serial: 11 };
+            let outputs = vec![OutputSlot(8), OutputSlot(2)].into();
+            let kept = KeptRule { rule: Arc::new(rule), slot: RuleSlot(3), outputs, serial: 11 };
             let bytes = note(&kept).expect("serialises");
             let notes = vec![
                 (name(&kept.rule.id), bytes.clone()),

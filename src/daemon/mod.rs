@@ -25,6 +25,7 @@ use crate::control::router::{Output, Router};
 use crate::dataplane::process::message::ToPlane;
 use crate::netlink::Monitor;
 use crate::sources::file_watch::{Changes, FileWatch};
+use crate::sys::heap;
 use crate::telemetry::{self, Filter, Logging, SetBy};
 use crate::types::{NetEvent, Origin, Rule, Time, WorkerPlan};
 use anyhow::Context;
@@ -45,6 +46,9 @@ const QUESTIONS: usize = 256;
 const EVENTS_A_TURN: usize = 256;
 /// The loop goes round at least so often.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// After a change or a large answer, when nothing has happened for so long, what they took is given back.
+const REST: Duration = Duration::from_millis(250);
 
 /// How often the core is asked to settle in one turn: what a first round asks for may fail at once.
 const ROUNDS: usize = 16;
@@ -77,10 +81,11 @@ pub enum StartError {
 
 /// Runs the relay until SIGTERM or SIGINT.
 pub fn run(options: &Options) -> Result<(), StartError> {
+    heap::keep_little();
     // Before the file is read: what changes from now on is seen.
     let watch = options.config.as_deref().filter(|_| options.watch).map(FileWatch::start);
     let loaded = match &options.config {
-        Some(path) => config::load_file(path)?,
+        Some(path) => reload::load_apart(path)?,
         None => config::load_text("built-in defaults", "{}")?,
     };
     let logging = start_logging(options, &loaded).map_err(anyhow::Error::msg)?;
@@ -139,6 +144,8 @@ struct Daemon {
     /// Rules that were found and are not asked for any more stay until then; afterwards the file's
     /// rules are these.
     hold: Option<(Time, Vec<Rule>)>,
+    /// Memory was freed: then it is given back.
+    rest_at: Option<Time>,
     /// A program that is to take our place.
     trial: Option<upgrade::Trial>,
     stop_api: oneshot::Sender<()>,
@@ -203,7 +210,7 @@ impl Daemon {
     }
 
     fn settle(&mut self) {
-        for _ in 0..ROUNDS {
+        for round in 0..ROUNDS {
             self.router.settle(clock::now());
             let (mut done, mut notices) = (false, Vec::new());
             let mut notes = self.changed_notes();
@@ -224,9 +231,17 @@ impl Daemon {
             }
             self.announce(notices);
             if !done {
+                if round > 0 {
+                    self.rest_soon();
+                }
                 break;
             }
         }
+    }
+
+    /// Much may be freed now, or soon by the threads that write answers.
+    fn rest_soon(&mut self) {
+        self.rest_at = Some(clock::now().plus(REST));
     }
 
     /// Logs and spreads what has changed.
@@ -300,8 +315,14 @@ impl Daemon {
     fn next_wake(&self) -> Duration {
         let hold = self.hold.as_ref().map(|(at, _)| *at);
         let file = self.state_file.as_ref().and_then(StateFile::due);
-        let due =
-            [self.router.next_timeout(), self.questions.deadline(), self.planes.due(), hold, file];
+        let due = [
+            self.router.next_timeout(),
+            self.questions.deadline(),
+            self.planes.due(),
+            self.rest_at,
+            hold,
+            file,
+        ];
         let now = clock::now();
         due.into_iter()
             .flatten()
@@ -316,6 +337,9 @@ impl Daemon {
         }
         if self.planes.due().is_some_and(|at| at <= now) {
             self.start_plane();
+        }
+        if self.rest_at.take_if(|at| *at <= now).is_some() {
+            heap::give_back();
         }
         if let Some((_, set)) = self.hold.take_if(|(at, _)| *at <= now) {
             self.tell(Event::Rules { origin: Origin::File, set });

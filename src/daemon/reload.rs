@@ -1,7 +1,7 @@
 //! The configuration file, loaded again: at SIGHUP, or because it has changed.
 
 use super::{Daemon, clock};
-use crate::config::{self, Loaded};
+use crate::config::{self, Diagnostics, Loaded};
 use crate::control::event::Event;
 use crate::control::notice::Notice;
 use crate::telemetry::{Filter, SetBy};
@@ -44,6 +44,19 @@ impl Settings {
     }
 }
 
+/// Loads a configuration on a thread of its own. What it takes for that while is many times what stays: it
+/// lies in that thread's heap, apart from what stays, and can be given back to the last page.
+pub(super) fn load_apart(path: &Path) -> Result<Loaded, Diagnostics> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("mcr-load".into());
+        match thread.spawn_scoped(scope, || config::load_file(path)) {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            // There is no room for a thread.
+            Err(_) => config::load_file(path),
+        }
+    })
+}
+
 impl Daemon {
     /// The file's rules become these, all at once, or nothing changes.
     pub(super) fn reload(&mut self) {
@@ -60,7 +73,7 @@ impl Daemon {
 
     fn load(&mut self, path: &Path) -> Vec<Notice> {
         let file = path.display().to_string();
-        let loaded = match config::load_file(path) {
+        let loaded = match load_apart(path) {
             Ok(loaded) => loaded,
             Err(diagnostics) => {
                 let mistakes = diagnostics.to_string().lines().map(str::to_owned).collect();

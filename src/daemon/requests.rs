@@ -44,6 +44,7 @@ impl Daemon {
             }
             Request::RuleSet(_) | Request::DryRun(_) | Request::Interfaces | Request::Mroute => {
                 let _ = reply.send(self.router.answer(now, &request));
+                self.rest_soon();
             }
             Request::Rules | Request::Stats | Request::Workers => {
                 self.ask_workers(request, None, reply);
@@ -108,6 +109,7 @@ impl Daemon {
             // The asker may have gone; that is its affair.
             let _ = question.reply.send(answer);
         }
+        self.rest_soon();
     }
 
     fn log_level(&self) -> LogLevel {

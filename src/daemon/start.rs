@@ -123,6 +123,7 @@ impl Daemon {
             network_known: false,
             hold: hold.map(|set| (now.plus(hold_time), set)),
             attached,
+            rest_at: None,
             trial: None,
             stop_api,
             api,

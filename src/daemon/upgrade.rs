@@ -2,8 +2,8 @@
 //! plane goes on.
 
 use super::questions::ReplySender;
+use super::reload::load_apart;
 use super::{Daemon, clock};
-use crate::config;
 use crate::control::event::{Refusal, Reply};
 use crate::control::view::Upgrade;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -88,7 +88,7 @@ impl Daemon {
     /// that what it does not have any more is not held.
     fn check_file(&mut self) -> Result<(), String> {
         let Some(path) = self.config.clone() else { return Ok(()) };
-        let loaded = config::load_file(&path)
+        let loaded = load_apart(&path)
             .map_err(|mistakes| format!("the configuration has mistakes: {mistakes}"))?;
         if self.settings.other_socket(&loaded) {
             // The data plane that runs listens beside this one: the next control would not find it.

@@ -200,7 +200,7 @@ impl<'a> Segment<'a> {
         let mut prefix = Prefix {
             source_lengths: PrefixLengths::default(),
             others,
-            ports: joined(takers.iter().copied()),
+            ports: joined(takers.iter().copied()).into(),
             any_protocol: takers.iter().any(|rule| rule.protocol == Protocol::Any),
             miss: if kept { DropReason::LinkLocal } else { DropReason::NoRule },
         };
@@ -235,12 +235,13 @@ impl<'a> Segment<'a> {
         'a: 'r,
     {
         let rules: Vec<&Resolved> = rules.copied().collect();
-        let mut class = SourceClass::default();
+        let mut ports = Vec::new();
         for (start, end, places) in port_segments(&rules) {
             let entry = self.union.of(net, Some((start, end)), places.iter().map(|&at| rules[at]));
             let entry = self.entry(entry);
-            class.ports.push((start, end, entry));
+            ports.push((start, end, entry));
         }
+        let mut class = SourceClass { ports: ports.into(), other: None };
         let any: Vec<&Resolved> =
             rules.iter().copied().filter(|rule| rule.protocol == Protocol::Any).collect();
         if !any.is_empty() {

@@ -78,7 +78,11 @@ pub(crate) fn spoil(fib: &mut Fib, how: u8, value: u32) {
         0 => tables.destinations.values_mut().for_each(|at| *at = value),
         1 => tables.sources.values_mut().for_each(|at| *at = value),
         2 => tables.prefixes.iter_mut().for_each(|prefix| prefix.others = value),
-        3 => tables.classes.iter_mut().flat_map(|class| &mut class.ports).for_each(|p| p.2 = value),
+        3 => tables
+            .classes
+            .iter_mut()
+            .flat_map(|class| class.ports.iter_mut())
+            .for_each(|p| p.2 = value),
         4 => tables.classes.iter_mut().for_each(|class| class.other = Some(value)),
         5 => fib.rule_slots = value,
         6 => fib.output_slots = value,

@@ -8,6 +8,7 @@
 mod build;
 mod check;
 pub mod counters;
+mod packed;
 mod prefixes;
 mod union;
 
@@ -15,10 +16,13 @@ pub use build::{Builder, Compiled, Conflict, Resolved};
 pub use check::FibError;
 #[cfg(test)]
 pub(crate) use check::spoil;
+pub use packed::Packed;
 pub use prefixes::PrefixLengths;
 
 pub use crate::types::Limit;
-use crate::types::{DropReason, Dscp, IfIndex, LinkLayer, MtuPolicy, Protocol, Ttl, VlanFilter};
+use crate::types::{
+    DropReason, Dscp, Few, IfIndex, LinkLayer, MtuPolicy, Protocol, Ttl, VlanFilter,
+};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
@@ -186,9 +190,9 @@ pub struct CopyOut {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// The rules behind it: each counts a match.
-    pub rules: Vec<RuleSlot>,
+    pub rules: Few<RuleSlot>,
     /// The copies to make, each target once.
-    pub copies: Vec<CopyOut>,
+    pub copies: Few<CopyOut>,
 }
 
 /// The packets that an entry is for.
@@ -231,7 +235,7 @@ struct Prefix {
     /// For sources that none of them contains.
     others: u32,
     /// UDP ports that some rule takes from some source, for the name of a miss.
-    ports: Vec<(u16, u16)>,
+    ports: Few<(u16, u16)>,
     /// The same for other protocols.
     any_protocol: bool,
     /// Why nothing matches where no rule takes the destination.
@@ -242,7 +246,7 @@ struct Prefix {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct SourceClass {
     /// Entries of UDP ports, sorted, without overlaps: first port, last port, entry.
-    ports: Vec<(u16, u16, u32)>,
+    ports: Few<(u16, u16, u32)>,
     /// The entry of other protocols.
     other: Option<u32>,
 }
@@ -253,16 +257,20 @@ type Set<K> = HashSet<K, foldhash::fast::FixedState>;
 /// Everything that decides.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Tables {
+    #[serde(serialize_with = "packed::sorted_set")]
     vlans: Set<(IfIndex, VlanClass)>,
     /// Lengths of destination prefixes.
     lengths: PrefixLengths,
     /// By interface, VLAN and destination: its place in `prefixes`.
+    #[serde(serialize_with = "packed::sorted_map")]
     destinations: Map<(IfIndex, VlanClass, IpNet), u32>,
     prefixes: Vec<Prefix>,
     /// By place in `prefixes` and source: its place in `classes`.
+    #[serde(serialize_with = "packed::sorted_map")]
     sources: Map<(u32, IpNet), u32>,
     classes: Vec<SourceClass>,
     entries: Vec<Entry>,
+    #[serde(serialize_with = "packed::sorted_set")]
     own: Set<(IfIndex, IpAddr)>,
 }
 

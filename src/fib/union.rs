@@ -26,13 +26,13 @@ impl Union {
     ) -> Entry {
         let unchanged = narrowed(Target::UNCHANGED, net);
         let own_port = ports.and_then(|(first, last)| (first == last).then_some(first));
-        let mut entry = Entry::default();
+        let (mut slots, mut copies): (Vec<RuleSlot>, Vec<CopyOut>) = (Vec::new(), Vec::new());
         let mut sends: Vec<(RuleSlot, Send)> = Vec::new();
         for rule in rules {
-            entry.rules.push(rule.slot);
+            slots.push(rule.slot);
             for copy in &rule.copies {
                 let Action::Send(send) = copy.action else {
-                    entry.copies.push(*copy);
+                    copies.push(*copy);
                     continue;
                 };
                 let send = spelled_out(net, ports, send);
@@ -55,10 +55,10 @@ impl Union {
                         Action::Drop(DropReason::Contradicted)
                     }
                 };
-                entry.copies.push(CopyOut { action, ..*copy });
+                copies.push(CopyOut { action, ..*copy });
             }
         }
-        entry
+        Entry { rules: slots.into(), copies: copies.into() }
     }
 
     /// Everybody who lost.

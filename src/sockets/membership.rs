@@ -22,6 +22,9 @@ const SOURCES_PER_SLOT: usize = 10;
 /// What the kernel keeps per socket: one entry for each interface and group.
 type Slot = (IfIndex, Ipv4Addr);
 
+/// A membership, in the order of [`Membership`]s and less than half as large.
+type Joined = (Slot, Option<Ipv4Addr>);
+
 /// Groups from every source and groups from listed sources never share a socket: a socket cannot
 /// have both for one group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +54,8 @@ struct SlotUse {
 /// All memberships that we hold; they end when this is dropped.
 #[derive(Debug, Default)]
 pub struct Memberships {
-    joined: BTreeMap<Membership, usize>,
+    /// Each with its shard.
+    joined: BTreeMap<Joined, u32>,
     shards: Slab<Shard>,
     /// How many sockets were opened so far.
     opened: u64,
@@ -72,17 +76,24 @@ impl Memberships {
     /// what is new. Returns the memberships that failed, each with an error that says what would
     /// help; they are tried again at the next call.
     pub fn set(&mut self, wanted: &BTreeSet<Membership>) -> Vec<(Membership, io::Error)> {
-        let unwanted: Vec<Membership> =
-            self.joined.keys().filter(|joined| !wanted.contains(joined)).copied().collect();
+        let unwanted: Vec<Joined> = self
+            .joined
+            .keys()
+            .filter(|joined| !wanted.contains(&membership(**joined)))
+            .copied()
+            .collect();
         // The kernel's list of an interface's groups is linear and begins with the newest.
-        for membership in unwanted.into_iter().rev() {
-            self.leave(membership);
+        for joined in unwanted.into_iter().rev() {
+            self.leave(joined);
         }
         let mut failed = Vec::new();
         for &membership in wanted {
-            if !self.joined.contains_key(&membership)
-                && let Err(error) = self.join(membership)
-            {
+            let joined =
+                v4(membership).and_then(|joined| match self.joined.contains_key(&joined) {
+                    true => Ok(()),
+                    false => self.join(joined),
+                });
+            if let Err(error) = joined {
                 failed.push((membership, error));
             }
         }
@@ -92,18 +103,16 @@ impl Memberships {
     /// Forgets everything on an interface that no longer exists and frees its places in the
     /// sockets. To be called before an interface with the same index is joined on.
     pub fn interface_gone(&mut self, index: IfIndex) {
-        let gone: Vec<Membership> =
-            self.joined.keys().filter(|joined| joined.index == index).copied().collect();
+        let gone: Vec<Joined> =
+            self.joined.keys().filter(|(slot, _)| slot.0 == index).copied().collect();
         let mut slots = BTreeSet::new();
-        for membership in gone {
-            if let (Some(shard), IpAddr::V4(group)) =
-                (self.joined.remove(&membership), membership.group)
-            {
-                slots.insert((shard, (index, group)));
+        for joined in gone {
+            if let Some(shard) = self.joined.remove(&joined) {
+                slots.insert((shard, joined.0));
             }
         }
         for (shard, slot) in slots {
-            self.free_slot(shard, slot);
+            self.free_slot(shard as usize, slot);
         }
     }
 
@@ -113,12 +122,12 @@ impl Memberships {
     }
 
     /// What is joined now, in order.
-    pub fn joined(&self) -> impl Iterator<Item = &Membership> {
-        self.joined.keys()
+    pub fn joined(&self) -> impl Iterator<Item = Membership> {
+        self.joined.keys().copied().map(membership)
     }
 
-    fn join(&mut self, membership: Membership) -> io::Result<()> {
-        let (slot, source) = v4(membership)?;
+    fn join(&mut self, joined: Joined) -> io::Result<()> {
+        let (slot, source) = joined;
         let shard = match source {
             None => self.join_new_slot(Kind::AnySource, slot, None)?,
             Some(source) => match self.join_existing_slot(slot, source)? {
@@ -126,7 +135,8 @@ impl Memberships {
                 None => self.join_new_slot(Kind::Listed, slot, Some(source))?,
             },
         };
-        self.joined.insert(membership, shard);
+        // A descriptor each: there are never 2^32.
+        self.joined.insert(joined, u32::try_from(shard).unwrap_or(u32::MAX));
         Ok(())
     }
 
@@ -230,9 +240,9 @@ impl Memberships {
         }
     }
 
-    fn leave(&mut self, membership: Membership) {
-        let Some(id) = self.joined.remove(&membership) else { return };
-        let Ok((slot, source)) = v4(membership) else { return };
+    fn leave(&mut self, joined: Joined) {
+        let Some(id) = self.joined.remove(&joined).map(|id| id as usize) else { return };
+        let (slot, source) = joined;
         let Some(shard) = self.shards.get_mut(id) else { return };
         if let (Some(source), Some(place)) = (source, shard.slots.get_mut(&slot))
             && place.sources > 1
@@ -272,7 +282,11 @@ impl Memberships {
     }
 }
 
-fn v4(membership: Membership) -> io::Result<(Slot, Option<Ipv4Addr>)> {
+fn membership(((index, group), source): Joined) -> Membership {
+    Membership { index, group: group.into(), source: source.map(IpAddr::from) }
+}
+
+fn v4(membership: Membership) -> io::Result<Joined> {
     let unsupported = || io::Error::new(io::ErrorKind::Unsupported, "IPv6 is not forwarded yet");
     let IpAddr::V4(group) = membership.group else { return Err(unsupported()) };
     let source = match membership.source {

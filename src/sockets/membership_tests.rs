@@ -58,7 +58,7 @@ fn set(memberships: &mut Memberships, wanted: impl IntoIterator<Item = Membershi
     let wanted: BTreeSet<Membership> = wanted.into_iter().collect();
     let failed = memberships.set(&wanted);
     assert!(failed.is_empty(), "{failed:?}");
-    assert!(memberships.joined().eq(wanted.iter()));
+    assert!(memberships.joined().eq(wanted.iter().copied()));
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn refusals_say_what_would_help() {
         let good = any(index, group(1));
         let wanted = BTreeSet::from([v6, nowhere, unicast, good]);
         let failed: BTreeMap<_, _> = memberships.set(&wanted).into_iter().collect();
-        assert!(memberships.joined().eq([&good]));
+        assert!(memberships.joined().eq([good]));
         assert_eq!(failed[&v6].kind(), io::ErrorKind::Unsupported);
         assert!(failed[&nowhere].to_string().contains("9999"), "{}", failed[&nowhere]);
         assert!(failed[&unicast].to_string().contains("multicast"), "{}", failed[&unicast]);

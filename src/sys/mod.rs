@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 pub mod address;
+pub mod heap;
 pub mod mmsg;
 pub mod multicast;
 pub mod packet;

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::num::NonZeroU8;
 use std::str::FromStr;
 
 /// An interface index as the kernel gives it (`ifindex`, if_link.h); never 0 for a real interface.
@@ -30,11 +31,13 @@ impl fmt::Display for IfIndex {
 }
 
 /// An interface name: 1 to 15 bytes, no `/`, no white space (`dev_valid_name`, net/core/dev.c).
-#[derive(
-    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
-pub struct IfName(String);
+pub struct IfName {
+    /// Zeros after the name: the order is that of the texts.
+    bytes: [u8; IfName::MAX_LEN],
+    len: NonZeroU8,
+}
 
 /// Why a string is not an interface name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,21 +45,37 @@ pub struct IfName(String);
 pub struct IfNameError(String);
 
 impl IfName {
+    /// The longest, in bytes (`IFNAMSIZ`, linux/if.h, less the terminating zero).
+    const MAX_LEN: usize = 15;
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        // They came out of a text of that length.
+        str::from_utf8(&self.bytes[..usize::from(self.len.get())]).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for IfName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("IfName").field(&self.as_str()).finish()
     }
 }
 
 impl TryFrom<String> for IfName {
     type Error = IfNameError;
     fn try_from(name: String) -> Result<Self, IfNameError> {
-        let bad = name.is_empty()
-            || name.len() > 15
-            || name == "."
+        let bad = name == "."
             || name == ".."
             || name.chars().any(|c| c == '/' || c == ':' || c.is_whitespace());
-        if bad { Err(IfNameError(name)) } else { Ok(Self(name)) }
+        let mut bytes = [0; Self::MAX_LEN];
+        let len = u8::try_from(name.len()).ok().and_then(NonZeroU8::new);
+        match (len, bytes.get_mut(..name.len())) {
+            (Some(len), Some(start)) if !bad => {
+                start.copy_from_slice(name.as_bytes());
+                Ok(Self { bytes, len })
+            }
+            _ => Err(IfNameError(name)),
+        }
     }
 }
 
@@ -69,13 +88,13 @@ impl FromStr for IfName {
 
 impl From<IfName> for String {
     fn from(name: IfName) -> Self {
-        name.0
+        name.as_str().to_owned()
     }
 }
 
 impl fmt::Display for IfName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 

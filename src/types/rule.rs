@@ -1,13 +1,12 @@
 //! A rule: what an operator asked for, checked and ready to be resolved against real interfaces.
 
-use super::{InterfaceSelector, Limit};
+use super::{Few, InterfaceSelector, Limit, RuleId};
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::IpAddr;
 use std::num::{NonZeroU8, NonZeroU16};
-use std::str::FromStr;
 
 /// A UDP port; 0 is not one.
 pub type Port = NonZeroU16;
@@ -15,62 +14,6 @@ pub type Port = NonZeroU16;
 /// The TTL of republished datagrams where the rule says none: most senders use 1, so theirs
 /// cannot be decremented.
 pub const UNSET_TTL: u8 = 16;
-
-/// A rule's identity over its life: 1 to 64 letters, digits, `-`, `_` and `.`.
-#[derive(
-    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(try_from = "String", into = "String")]
-pub struct RuleId(String);
-
-/// Why a string cannot be a rule id.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is not a rule id: 1 to 64 letters, digits, '-', '_' or '.'")]
-pub struct RuleIdError(String);
-
-impl RuleId {
-    /// The id as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// A stable id for a rule that was given none: 16 hex digits that depend on `seed` only
-    /// (64-bit FNV-1a, so that it stays the same over restarts, machines and versions).
-    pub fn derived(seed: &str) -> Self {
-        let hash = seed.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
-        Self(format!("{hash:016x}"))
-    }
-}
-
-impl TryFrom<String> for RuleId {
-    type Error = RuleIdError;
-    fn try_from(id: String) -> Result<Self, RuleIdError> {
-        let fits = (1..=64).contains(&id.len())
-            && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
-        if fits { Ok(Self(id)) } else { Err(RuleIdError(id)) }
-    }
-}
-
-impl FromStr for RuleId {
-    type Err = RuleIdError;
-    fn from_str(id: &str) -> Result<Self, RuleIdError> {
-        Self::try_from(id.to_owned())
-    }
-}
-
-impl From<RuleId> for String {
-    fn from(id: RuleId) -> Self {
-        id.0
-    }
-}
-
-impl fmt::Display for RuleId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// Who asked for a rule. The order is the precedence between rules of equal priority.
 #[derive(
@@ -225,12 +168,12 @@ pub enum VlanFilter {
 #[serde(rename_all = "camelCase")]
 pub struct Input {
     /// The interfaces that the packets arrive on: all that one of these selects; never empty.
-    pub interfaces: Vec<InterfaceSelector>,
+    pub interfaces: Few<InterfaceSelector>,
     /// Multicast groups and prefixes of groups, 255.255.255.255, the broadcast address of a
     /// subnet, or a unicast address of ours (a tunnel's exit); never empty.
-    pub groups: Vec<IpNet>,
+    pub groups: Few<IpNet>,
     /// The UDP destination ports; empty = every port.
-    pub ports: Vec<PortRange>,
+    pub ports: Few<PortRange>,
     /// The sources.
     pub sources: SourceFilter,
     /// The protocols.
@@ -306,7 +249,7 @@ pub struct Output {
     pub name: Option<String>,
     /// The interfaces to send on: all that one of these selects. Empty: the kernel's routing
     /// decides (unicast), or `local`.
-    pub interfaces: Vec<InterfaceSelector>,
+    pub interfaces: Few<InterfaceSelector>,
     /// True: to applications on this host, over the loopback interface.
     pub local: bool,
     /// Group or unicast address.
@@ -323,7 +266,7 @@ pub struct Output {
     pub mtu_policy: MtuPolicy,
     /// The most that is sent; none = all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rate_limit: Option<Limit>,
+    pub rate_limit: Option<Box<Limit>>,
     /// How many datagrams may leave as one train (UDP_SEGMENT), 1 to [`MAX_BURST`]; none = as many
     /// as came as one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -335,10 +278,10 @@ pub const MAX_BURST: u8 = 64;
 
 impl Output {
     /// An output with everything at its default, to wherever the packet was going.
-    pub fn unchanged(interfaces: Vec<InterfaceSelector>) -> Self {
+    pub fn unchanged(interfaces: impl Into<Few<InterfaceSelector>>) -> Self {
         Self {
             name: None,
-            interfaces,
+            interfaces: interfaces.into(),
             local: false,
             destination: Destination::Unchanged,
             port: None,
@@ -369,7 +312,7 @@ pub struct Rule {
     /// What it takes.
     pub input: Input,
     /// Where it goes; never empty.
-    pub outputs: Vec<Output>,
+    pub outputs: Few<Output>,
 }
 
 impl Rule {

@@ -4,6 +4,7 @@ use super::{IfName, Link};
 use ipnet::IpNet;
 use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
@@ -139,11 +140,23 @@ fn compile(regex: &str) -> Result<Regex, PatternError> {
     })
 }
 
-/// Selects interfaces: those that fulfil all that is said. Says nothing only by mistake: then it
-/// selects none.
+/// Selects interfaces: the one of a name, or those that fulfil all [`Criteria`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "Criteria", into = "Criteria")]
+pub struct InterfaceSelector(Form);
+
+/// Nearly all selectors are a name, and there are two and more in each rule.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Form {
+    Named(IfName),
+    /// More than a name is said, or nothing.
+    By(Box<Criteria>),
+}
+
+/// What can be said of interfaces. Says nothing only by mistake: then it selects none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct InterfaceSelector {
+pub struct Criteria {
     /// The name, or an alternative name as short as one.
     pub name: Option<IfName>,
     /// A pattern for the name.
@@ -161,31 +174,33 @@ pub struct InterfaceSelector {
 impl InterfaceSelector {
     /// The interface of this name.
     pub fn named(name: IfName) -> Self {
-        Self { name: Some(name), ..Self::default() }
+        Self(Form::Named(name))
     }
 
     /// The name, where nothing else is said.
     pub fn only_name(&self) -> Option<&IfName> {
-        match self {
-            Self {
-                name: Some(name),
-                name_glob: None,
-                name_regex: None,
-                alt_name: None,
-                cidr: None,
-                kind: None,
-            } => Some(name),
-            _ => None,
+        match &self.0 {
+            Form::Named(name) => Some(name),
+            Form::By(_) => None,
+        }
+    }
+
+    /// All that is said.
+    pub fn criteria(&self) -> Cow<'_, Criteria> {
+        match &self.0 {
+            Form::Named(name) => Cow::Owned(Criteria { name: Some(*name), ..Criteria::default() }),
+            Form::By(criteria) => Cow::Borrowed(criteria),
         }
     }
 
     /// True where the interface with these addresses fulfils all that is said.
     pub fn selects(&self, link: &Link, addresses: &[IpNet]) -> bool {
-        let Self { name, name_glob, name_regex, alt_name, cidr, kind } = self;
+        let criteria = self.criteria();
+        let Criteria { name, name_glob, name_regex, alt_name, cidr, kind } = &*criteria;
         let has_name = |wanted: &str| {
             link.name.as_str() == wanted || link.alt_names.iter().any(|name| name == wanted)
         };
-        *self != Self::default()
+        *criteria != Criteria::default()
             && name.as_ref().is_none_or(|name| has_name(name.as_str()))
             && name_glob.as_ref().is_none_or(|glob| glob.matches(link.name.as_str()))
             && name_regex.as_ref().is_none_or(|regex| regex.matches(link.name.as_str()))
@@ -195,13 +210,42 @@ impl InterfaceSelector {
     }
 }
 
+impl Default for InterfaceSelector {
+    /// Says nothing.
+    fn default() -> Self {
+        Criteria::default().into()
+    }
+}
+
+impl From<Criteria> for InterfaceSelector {
+    fn from(criteria: Criteria) -> Self {
+        match criteria {
+            Criteria {
+                name: Some(name),
+                name_glob: None,
+                name_regex: None,
+                alt_name: None,
+                cidr: None,
+                kind: None,
+            } => Self(Form::Named(name)),
+            more => Self(Form::By(Box::new(more))),
+        }
+    }
+}
+
+impl From<InterfaceSelector> for Criteria {
+    fn from(selector: InterfaceSelector) -> Self {
+        selector.criteria().into_owned()
+    }
+}
+
 impl fmt::Display for InterfaceSelector {
     /// The name alone, or what is said: `nameGlob veth*, kind veth`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(name) = self.only_name() {
             return name.fmt(f);
         }
-        let Self { name, name_glob, name_regex, alt_name, cidr, kind } = self;
+        let Criteria { name, name_glob, name_regex, alt_name, cidr, kind } = &*self.criteria();
         let parts = [
             ("name", name.as_ref().map(ToString::to_string)),
             ("nameGlob", name_glob.as_ref().map(|glob| glob.0.clone())),
@@ -288,7 +332,7 @@ mod tests {
     #[test]
     fn all_that_is_said_must_hold() {
         let nets = ["10.20.3.4/24".parse().expect("a net"), "fe80::1/64".parse().expect("a net")];
-        let all = InterfaceSelector {
+        let all = Criteria {
             name: Some("eth1".parse().expect("a name")),
             name_glob: Some(glob("eth*")),
             name_regex: Some("eth[0-9]".to_owned().try_into().expect("a regex")),
@@ -296,22 +340,22 @@ mod tests {
             cidr: Some("10.20.0.0/16".parse().expect("a net")),
             kind: Some("veth".into()),
         };
-        assert!(all.selects(&link("eth1"), &nets));
+        assert!(InterfaceSelector::from(all.clone()).selects(&link("eth1"), &nets));
         let wrong = [
-            InterfaceSelector { name: Some("eth2".parse().expect("a name")), ..all.clone() },
-            InterfaceSelector { name_glob: Some(glob("ens*")), ..all.clone() },
-            InterfaceSelector { alt_name: Some("eth1".into()), ..all.clone() },
-            InterfaceSelector { cidr: Some("10.21.0.0/16".parse().expect("net")), ..all.clone() },
-            InterfaceSelector { kind: Some("bridge".into()), ..all.clone() },
-            InterfaceSelector {
+            Criteria { name: Some("eth2".parse().expect("a name")), ..all.clone() },
+            Criteria { name_glob: Some(glob("ens*")), ..all.clone() },
+            Criteria { alt_name: Some("eth1".into()), ..all.clone() },
+            Criteria { cidr: Some("10.21.0.0/16".parse().expect("net")), ..all.clone() },
+            Criteria { kind: Some("bridge".into()), ..all.clone() },
+            Criteria {
                 name_regex: Some("eth".to_owned().try_into().expect("a regex")),
                 ..all.clone()
             },
         ];
-        for selector in wrong {
+        for selector in wrong.map(InterfaceSelector::from) {
             assert!(!selector.selects(&link("eth1"), &nets), "{selector}");
         }
-        assert!(!all.selects(&link("eth1"), &[]));
+        assert!(!InterfaceSelector::from(all).selects(&link("eth1"), &[]));
         assert!(!InterfaceSelector::default().selects(&link("eth1"), &nets));
         let by_alternative = InterfaceSelector::named("cams".parse().expect("a name"));
         assert!(by_alternative.selects(&link("eth1"), &[]));
@@ -319,13 +363,14 @@ mod tests {
 
     #[test]
     fn it_reads_as_it_was_written() {
-        let selector = InterfaceSelector {
+        let selector = InterfaceSelector::from(Criteria {
             name_glob: Some(glob("veth*")),
             kind: Some("veth".into()),
-            ..InterfaceSelector::default()
-        };
+            ..Criteria::default()
+        });
         assert_eq!(selector.to_string(), "nameGlob veth*, kind veth");
         assert_eq!(InterfaceSelector::named("eth0".parse().expect("a name")).to_string(), "eth0");
+        assert_eq!(size_of::<InterfaceSelector>(), 16, "there are very many");
         let json = serde_json::to_string(&selector).expect("serialises");
         let back: InterfaceSelector = serde_json::from_str(&json).expect("reads its own JSON");
         assert_eq!(back, selector);

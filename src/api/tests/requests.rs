@@ -58,7 +58,7 @@ async fn a_rule_of_another_origin_is_not_removed() {
     let mut of_file = rule("f1", Some("studio"));
     of_file.origin = Origin::File;
     let mut twin = rule("a1", Some("studio"));
-    twin.input.ports.clear();
+    twin.input.ports = Default::default();
     let daemon = Daemon::start(Limits::default(), vec![of_file, twin]);
     let client = daemon.client();
     let problem = refused(client.remove_rule("file/studio").await.expect_err("not ours"));

@@ -68,7 +68,7 @@ fn settings() {
 
 #[test]
 fn rate_limits_and_bursts() {
-    let of = |output: &str| loaded(&file(INPUT, output, "", "")).rules.remove(0).outputs.remove(0);
+    let of = |output: &str| loaded(&file(INPUT, output, "", "")).rules.remove(0).outputs[0].clone();
     let limit = |bits_per_second, packets_per_second, burst_bytes| {
         Some(Limit { bits_per_second, packets_per_second, burst_bytes })
     };
@@ -87,7 +87,7 @@ fn rate_limits_and_bursts() {
     for (text, expected) in given {
         for key in ["rateLimit", "rate_limit"] {
             let output = of(&format!("interface: 'eth1', {key}: {{ {text} }}, burst: 16"));
-            assert_eq!(output.rate_limit, *expected, "{text}");
+            assert_eq!(output.rate_limit.as_deref().copied(), *expected, "{text}");
             assert_eq!(output.burst.map(u8::from), Some(16));
         }
     }

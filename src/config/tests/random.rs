@@ -1,9 +1,9 @@
 //! Random rules that use every field. They are valid, but for outputs that loop or repeat a copy.
 
 use crate::types::{
-    Destination, Dscp, Input, InterfaceSelector, Join, Limit, MAX_BURST, MtuPolicy, Origin, Output,
-    OutputSource, Port, PortRange, Protocol, Rule, RuleId, SourceFilter, Ttl, VlanFilter,
-    is_multicast,
+    Criteria, Destination, Dscp, Few, Input, InterfaceSelector, Join, Limit, MAX_BURST, MtuPolicy,
+    Origin, Output, OutputSource, Port, PortRange, Protocol, Rule, RuleId, SourceFilter, Ttl,
+    VlanFilter, is_multicast,
 };
 use ipnet::{IpNet, Ipv4Net};
 use proptest::collection::vec;
@@ -53,8 +53,8 @@ fn selector() -> impl Strategy<Value = InterfaceSelector> {
     let words = (option::of("[a-zäö0-9_:/-]{1,60}"), option::of("[a-z]{2,15}"));
     (option::of(named()), glob, regex, cidr, words)
         .prop_map(|(named, name_glob, name_regex, cidr, (alt_name, kind))| {
-            let name = named.and_then(|named| named.name);
-            InterfaceSelector { name, name_glob, name_regex, alt_name, cidr, kind }
+            let name = named.and_then(|named| named.only_name().copied());
+            Criteria { name, name_glob, name_regex, alt_name, cidr, kind }.into()
         })
         .prop_filter("says something", |selector| *selector != InterfaceSelector::default())
 }
@@ -137,8 +137,8 @@ fn input() -> impl Strategy<Value = Input> {
                 ports.push(PortRange::one(Port::new(5000).expect("not 0")));
             }
             Input {
-                interfaces,
-                ports,
+                interfaces: interfaces.into(),
+                ports: ports.into(),
                 sources,
                 protocol: if any { Protocol::Any } else { Protocol::Udp },
                 join: match never || !multicast || many > 1024 {
@@ -147,7 +147,7 @@ fn input() -> impl Strategy<Value = Input> {
                 },
                 link_local: multicast && (relay || in_link),
                 vlan: if multicast || limited { vlan } else { VlanFilter::Untagged },
-                groups,
+                groups: groups.into(),
             }
         },
     )
@@ -216,7 +216,7 @@ fn output() -> impl Strategy<Value = Output> {
                 dscp,
                 source,
                 mtu_policy,
-                rate_limit,
+                rate_limit: rate_limit.map(Box::new),
                 burst,
                 ..output
             }
@@ -247,9 +247,9 @@ fn fit(output: &mut Output, input: &Input) {
     };
     output.local = (output.local || loopback) && !broadcast;
     if output.local {
-        output.interfaces.clear();
+        output.interfaces = Few::default();
     } else if output.interfaces.is_empty() && !unicast {
-        output.interfaces.push(InterfaceSelector::named("eth77".parse().expect("a name")));
+        output.interfaces = vec![InterfaceSelector::named("eth77".parse().expect("a name"))].into();
     }
     if output.source == OutputSource::Keep && (output.local || unicast) {
         output.source = OutputSource::Interface;

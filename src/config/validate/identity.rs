@@ -2,7 +2,7 @@
 //! same for what could be said before: ids live on in other programs.
 
 use crate::types::{
-    Destination, Dscp, Input, InterfaceSelector, Join, Limit, MtuPolicy, Origin, Output,
+    Criteria, Destination, Dscp, Input, InterfaceSelector, Join, Limit, MtuPolicy, Origin, Output,
     OutputSource, PortRange, Protocol, RuleId, SourceFilter, VlanFilter, is_multicast,
 };
 use ipnet::IpNet;
@@ -83,7 +83,9 @@ fn output_line(output: &Output) -> String {
     if output.mtu_policy == MtuPolicy::Drop {
         line.push_str(" mtu=drop");
     }
-    if let Some(Limit { bits_per_second, packets_per_second, burst_bytes }) = output.rate_limit {
+    if let Some(Limit { bits_per_second, packets_per_second, burst_bytes }) =
+        output.rate_limit.as_deref()
+    {
         let (bits, packets) = (bits_per_second.unwrap_or(0), packets_per_second.unwrap_or(0));
         let _ = write!(line, " limit={bits}/{packets}/{burst_bytes}");
     }
@@ -104,7 +106,8 @@ fn interface_text(selector: &InterfaceSelector) -> String {
     if let Some(name) = selector.only_name() {
         return name.to_string();
     }
-    let InterfaceSelector { name, name_glob, name_regex, alt_name, cidr, kind } = selector;
+    let criteria = selector.criteria();
+    let Criteria { name, name_glob, name_regex, alt_name, cidr, kind } = &*criteria;
     let cidr = cidr.map(|cidr| cidr.to_string());
     let parts = [
         ("name", name.as_ref().map(|name| name.as_str())),

@@ -59,15 +59,15 @@ pub(super) fn input(spec: &InputSpec, at: &Path, findings: &mut Findings) -> Opt
         unicast(spec, &groups, ports.as_deref(), at, findings);
     }
     Some(Input {
-        interfaces: interfaces.filter(|list| !list.is_empty())?,
+        interfaces: interfaces.filter(|list| !list.is_empty())?.into(),
         join: match spec.join {
             // Nobody asks for what is no group.
             _ if groups.cast != Cast::Multicast => Join::Never,
             Some(v1::Join::Never) => Join::Never,
             None | Some(v1::Join::Always | v1::Join::OnDemand) => Join::Always,
         },
-        groups: groups.nets,
-        ports: ports?,
+        groups: groups.nets.into(),
+        ports: ports?.into(),
         sources: sources?,
         protocol,
         link_local: spec.link_local == Some(v1::LinkLocal::Relay),

@@ -4,7 +4,7 @@ use super::super::diagnose::{Findings, quoted};
 use super::super::path::Path;
 use super::super::v1;
 use super::address::{self, Use};
-use crate::types::{IfName, InterfaceSelector, NameGlob, NameRegex, PatternError};
+use crate::types::{Criteria, IfName, InterfaceSelector, NameGlob, NameRegex, PatternError};
 use std::cell::RefCell;
 use std::collections::HashMap;
 
@@ -117,14 +117,15 @@ fn selector(
         }
         right.then(|| kind.to_owned())
     });
-    Some(InterfaceSelector {
+    let criteria = Criteria {
         name: name?,
         name_glob: name_glob?,
         name_regex: name_regex?,
         alt_name: alt_name?,
         cidr: cidr?,
         kind: kind?,
-    })
+    };
+    Some(criteria.into())
 }
 
 /// `Some(None)` for what was not given, None for what is wrong.

@@ -47,7 +47,7 @@ pub(super) fn output(
     }
     Some(Output {
         name: spec.name.clone(),
-        interfaces,
+        interfaces: interfaces.into(),
         local: spec.local == Some(true),
         destination: goal.destination,
         port,
@@ -61,7 +61,7 @@ pub(super) fn output(
             None | Some(v1::MtuPolicy::Fragment) => MtuPolicy::Fragment,
             Some(v1::MtuPolicy::Drop) => MtuPolicy::Drop,
         },
-        rate_limit,
+        rate_limit: rate_limit.map(Box::new),
         burst,
     })
 }

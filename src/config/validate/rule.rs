@@ -77,6 +77,7 @@ pub(crate) fn rule(
         None => derived_id(origin, name.as_deref(), &input, &outputs),
     };
     let enabled = spec.enabled.unwrap_or(true);
+    let outputs = outputs.into();
     Some(Rule { id, name, origin, enabled, priority, input, outputs })
 }
 

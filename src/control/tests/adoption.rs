@@ -18,7 +18,7 @@ fn left() -> (Core, Vec<KeptRule>, Vec<KeptPort>) {
     core.add(rule("r"));
     core.add(with(rule("s"), |rule| {
         rule.input.interfaces = on("b");
-        rule.outputs = vec![output("c")];
+        rule.outputs = vec![output("c")].into();
     }));
     core.step(Event::RemoveRule("gone".into()));
     core.acknowledge();
@@ -72,7 +72,7 @@ fn what_contradicts_itself_is_left_out() {
     let mut twice = rules.clone();
     twice[1].slot = twice[0].slot;
     let mut short = rules.clone();
-    short[0].outputs.clear();
+    short[0].outputs = Default::default();
     short[1].slot = RuleSlot(u32::MAX);
     for (wrong, expected) in [(twice, 1), (short, 0)] {
         let mut new = empty();

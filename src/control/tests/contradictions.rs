@@ -10,7 +10,8 @@ fn ttl(id: &str, ttl: u8) -> Rule {
 
 /// The TTL that copies leave with, and how many copies are dropped as contradicted.
 fn outcome(core: &Core) -> (Vec<Ttl>, usize) {
-    let entries = core.router.fib.entries();
+    let fib = core.router.fib.unpack();
+    let entries = fib.entries();
     assert_eq!(entries.len(), 1);
     let copies = &entries[0].1.copies;
     let sent = copies.iter().filter_map(|copy| match copy.action {
@@ -66,7 +67,7 @@ fn the_same_copy_is_no_contradiction() {
     core.add(ttl("r", 9));
     core.add(ttl("s", 9));
     assert_eq!(outcome(&core), (vec![Ttl::Set(9)], 0));
-    assert_eq!(core.router.fib.entries()[0].1.rules.len(), 2, "both count the match");
+    assert_eq!(core.router.fib.unpack().entries()[0].1.rules.len(), 2, "both count the match");
     for id in ["r", "s"] {
         assert_eq!(core.status(id).outputs[0].state, State::Active);
     }

@@ -17,8 +17,8 @@ fn core() -> Core {
 
 fn action(output: RuleOutput) -> Action {
     let mut core = core();
-    core.add(with(rule("r"), |r| r.outputs = vec![output]));
-    core.router.fib.entries()[0].1.copies[0].action
+    core.add(with(rule("r"), |r| r.outputs = vec![output].into()));
+    core.router.fib.unpack().entries()[0].1.copies[0].action
 }
 
 fn sent(output: RuleOutput) -> Send {
@@ -88,9 +88,9 @@ fn the_mtu_is_known_where_we_need_it_only() {
     let mut core = core();
     core.add(with(rule("any"), |r| {
         r.input.protocol = crate::types::Protocol::Any;
-        r.input.ports.clear();
+        r.input.ports = Default::default();
     }));
-    let Action::Send(send) = core.router.fib.entries()[0].1.copies[0].action else {
+    let Action::Send(send) = core.router.fib.unpack().entries()[0].1.copies[0].action else {
         panic!("a send")
     };
     assert_eq!(send.mtu, Some(9000), "of other protocols we make the fragments");
@@ -108,9 +108,10 @@ fn fields_go_over_as_they_are() {
     let mut core = core();
     core.add(with(rule("r"), |r| {
         r.input.groups = net("232.10.0.0/24");
-        r.outputs = vec![output];
+        r.outputs = vec![output].into();
     }));
-    let entries = core.router.fib.entries();
+    let fib = core.router.fib.unpack();
+    let entries = fib.entries();
     let Action::Send(send) = entries[0].1.copies[0].action else { panic!("a send") };
     assert_eq!((send.ttl, send.dscp, send.port), (Ttl::Decrement, Dscp::Set(34), Some(6000)));
     assert_eq!(send.target, Target::Map { base: ip("239.110.0.0"), host_bits: 8 });
@@ -121,10 +122,11 @@ fn fields_go_over_as_they_are() {
 fn local_copies_go_over_the_loopback_interface_whose_groups_are_joined() {
     let local = RuleOutput { local: true, ..RuleOutput::unchanged(Vec::new()) };
     let mut core = core();
-    core.add(with(rule("r"), |r| r.outputs = vec![to("239.9.9.9", local)]));
+    core.add(with(rule("r"), |r| r.outputs = vec![to("239.9.9.9", local)].into()));
     let member = Membership { index: IfIndex(10), group: ip("239.9.9.9"), source: None };
     assert!(core.router.memberships.contains(&member));
-    let entries = core.router.fib.entries();
+    let fib = core.router.fib.unpack();
+    let entries = fib.entries();
     let Action::Send(send) = entries[0].1.copies[0].action else { panic!("a send") };
     assert_eq!(send.oif, Some(IfIndex(10)));
     assert_eq!(send.egress, Egress::Socket { source: Some(ip("127.0.0.1")), port: None });
@@ -139,7 +141,8 @@ fn broadcasts_are_known_as_such() {
     }
     let mut core = core();
     core.add(with(rule("r"), |r| r.input.groups = net("255.255.255.255")));
-    let entries = core.router.fib.entries();
+    let fib = core.router.fib.unpack();
+    let entries = fib.entries();
     let Action::Send(send) = entries[0].1.copies[0].action else { panic!("a send") };
     assert!(send.broadcast, "what came as one goes out as one");
 }

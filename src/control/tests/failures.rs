@@ -205,7 +205,7 @@ fn a_new_port_avoids_a_dead_worker_and_waits_where_there_is_no_other() {
     core.tell(died(1));
     let second = with(rule("s"), |r| {
         r.input.interfaces = on("b");
-        r.outputs = vec![output("c")];
+        r.outputs = vec![output("c")].into();
     });
     let asked = core.add(second);
     assert!(!asked.iter().any(|line| line.starts_with("open")), "{asked:?}");

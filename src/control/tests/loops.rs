@@ -18,12 +18,13 @@ fn core() -> Core {
 fn from_to(id: &str, from: &str, to: &str) -> Rule {
     with(rule(id), |r| {
         r.input.interfaces = on(from);
-        r.outputs = vec![output(to)];
+        r.outputs = vec![output(to)].into();
     })
 }
 
 fn blocked(core: &Core) -> usize {
-    let entries = core.router.fib.entries();
+    let fib = core.router.fib.unpack();
+    let entries = fib.entries();
     let copies = entries.iter().flat_map(|(_, entry)| &entry.copies);
     copies.filter(|copy| copy.action == Action::Drop(DropReason::WouldLoop)).count()
 }
@@ -96,14 +97,14 @@ fn a_copy_has_no_tag_and_feeds_no_vlan() {
 fn local_copies_come_in_by_the_loopback_interface() {
     let mut core = core();
     core.add(with(from_to("r", "lo", "b"), |r| {
-        r.outputs = vec![RuleOutput { local: true, ..RuleOutput::unchanged(Vec::new()) }];
+        r.outputs = vec![RuleOutput { local: true, ..RuleOutput::unchanged(Vec::new()) }].into();
     }));
     assert_eq!(blocked(&core), 0, "it would go back unchanged: no copy at all");
     core.add(with(from_to("s", "lo", "b"), |r| {
         r.input.groups = net("239.1.1.0/30");
         let to = Destination::Prefix("239.1.1.0/30".parse().expect("a prefix"));
         let all = RuleOutput::unchanged(Vec::new());
-        r.outputs = vec![RuleOutput { local: true, destination: to, ..all }];
+        r.outputs = vec![RuleOutput { local: true, destination: to, ..all }].into();
     }));
     assert!(blocked(&core) > 0);
 }

@@ -20,7 +20,7 @@ use super::*;
 use crate::control::event::{Refusal, Reply, Request};
 use crate::control::view::{RuleStatus, State};
 use crate::types::{
-    Address, Destination, IfName, Input, InterfaceSelector, Join, Link, NetSnapshot,
+    Address, Destination, Few, IfName, Input, InterfaceSelector, Join, Link, NetSnapshot,
     Output as RuleOutput, PortRange, Protocol, Route, SourceFilter, Ttl, VlanFilter,
 };
 use ipnet::IpNet;
@@ -107,7 +107,7 @@ impl Core {
 
     fn slots(&self, id: &str) -> (RuleSlot, Vec<OutputSlot>) {
         let entry = self.router.rules.find(id).expect("is there");
-        (entry.slot, entry.outputs.clone())
+        (entry.slot, entry.outputs.to_vec())
     }
 
     /// Waits for the time that the core has named and tells it.
@@ -173,16 +173,16 @@ fn ip(text: &str) -> IpAddr {
 }
 
 /// One interface by its name.
-fn on(interface: &str) -> Vec<InterfaceSelector> {
-    vec![InterfaceSelector::named(name(interface))]
+fn on(interface: &str) -> Few<InterfaceSelector> {
+    vec![InterfaceSelector::named(name(interface))].into()
 }
 
 /// One address, or a prefix.
-fn net(text: &str) -> Vec<IpNet> {
-    vec![text.parse().unwrap_or_else(|_| ip(text).into())]
+fn net(text: &str) -> Few<IpNet> {
+    vec![text.parse().unwrap_or_else(|_| ip(text).into())].into()
 }
 
-fn ports(port: Option<&str>) -> Vec<PortRange> {
+fn ports(port: Option<&str>) -> Few<PortRange> {
     port.map(|port| PortRange::one(port.parse().expect("a port"))).into_iter().collect()
 }
 
@@ -250,7 +250,7 @@ fn rule(id: &str) -> Rule {
             link_local: false,
             vlan: VlanFilter::Untagged,
         },
-        outputs: vec![output("b")],
+        outputs: vec![output("b")].into(),
     }
 }
 

@@ -13,7 +13,7 @@ fn the_table_goes_out_before_the_port_opens_and_memberships_last() {
     // A second group on the same interface: the filter widens.
     let second = with(rule("s"), |r| {
         r.input.groups = net("239.1.1.2");
-        r.input.sources.include = net("10.0.1.9");
+        r.input.sources.include = net("10.0.1.9").to_vec();
     });
     assert_eq!(
         core.add(second),
@@ -21,7 +21,7 @@ fn the_table_goes_out_before_the_port_opens_and_memberships_last() {
     );
     core.acknowledge();
     // The same group again: nobody needs to be asked for anything but the table.
-    assert_eq!(core.add(with(rule("t"), |r| r.input.ports.clear())), ["publish 3"]);
+    assert_eq!(core.add(with(rule("t"), |r| r.input.ports = Default::default())), ["publish 3"]);
     core.acknowledge();
     assert_eq!(
         core.step(Event::RemoveRule("s".to_owned())),
@@ -37,7 +37,7 @@ fn the_table_goes_out_before_the_port_opens_and_memberships_last() {
 fn a_source_of_its_own_is_a_membership_of_its_own() {
     let mut core = Core::new();
     for (id, source) in [("r", "10.0.1.8"), ("s", "10.0.1.9")] {
-        core.add(with(rule(id), |r| r.input.sources.include = net(source)));
+        core.add(with(rule(id), |r| r.input.sources.include = net(source).to_vec()));
     }
     let member =
         |source| Membership { index: IfIndex(1), group: ip("239.1.1.1"), source: Some(ip(source)) };
@@ -113,7 +113,8 @@ fn own_addresses_of_input_interfaces_are_in_the_table() {
     let mut core = Core::new();
     core.add(rule("r"));
     core.acknowledge();
-    let own = |core: &Core, index, address| core.router.fib.is_own(IfIndex(index), ip(address));
+    let own =
+        |core: &Core, index, address| core.router.fib.unpack().is_own(IfIndex(index), ip(address));
     assert!(own(&core, 1, "10.0.1.1"));
     assert!(!own(&core, 2, "10.0.2.1"), "nothing comes in there");
     assert!(!own(&core, 1, "10.0.2.1"), "another interface's");
@@ -141,7 +142,7 @@ fn a_recreated_interface_is_another_one() {
     );
     assert_eq!(core.state("r").0, State::Active);
     // Addresses went with it: nothing of the old one's is ours on the new one.
-    assert!(!core.router.fib.is_own(IfIndex(8), ip("10.0.1.1")));
+    assert!(!core.router.fib.unpack().is_own(IfIndex(8), ip("10.0.1.1")));
 }
 
 #[test]
@@ -187,7 +188,7 @@ fn many_events_cost_one_table() {
     let asked = core.settle();
     let tables = asked.iter().filter(|output| matches!(output, Output::Publish { .. })).count();
     assert_eq!((tables, asked.len()), (1, 3));
-    assert_eq!(core.router.fib.entries().len(), 50);
+    assert_eq!(core.router.fib.unpack().entries().len(), 50);
 }
 
 #[test]
@@ -196,7 +197,7 @@ fn ports_are_spread_over_workers() {
     for (id, interface) in [("r", "a"), ("s", "b"), ("t", "c")] {
         core.add(with(rule(id), |r| {
             r.input.interfaces = on(interface);
-            r.outputs = vec![output(if interface == "a" { "b" } else { "a" })];
+            r.outputs = vec![output(if interface == "a" { "b" } else { "a" })].into();
         }));
     }
     let workers: Vec<u32> = core.router.ports.iter().map(|port| port.worker).collect();

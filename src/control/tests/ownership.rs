@@ -27,7 +27,7 @@ fn an_unchanged_rule_of_a_set_keeps_its_counters_and_others_start_at_zero() {
     assert_eq!(resets(&mut core).0.len(), 3);
     core.acknowledge();
     let (stays, changes) = (core.slots("stays"), core.slots("changes"));
-    let changed = with(group("changes", 2), |r| r.outputs.push(output("c")));
+    let changed = with(group("changes", 2), |r| r.outputs = vec![output("b"), output("c")].into());
     core.tell(of(Origin::File, vec![group("new", 4), changed, group("stays", 1)]));
     let (mut rules, mut outputs) = resets(&mut core);
     assert_eq!(core.slots("stays"), stays);
@@ -46,7 +46,7 @@ fn an_unchanged_rule_of_a_set_keeps_its_counters_and_others_start_at_zero() {
     assert!(core.router.rule_status("goes").is_err());
     // The same set again is no change at all.
     core.acknowledge();
-    let again = core.router.rules.iter().map(|entry| entry.rule.clone()).collect();
+    let again = core.router.rules.iter().map(|entry| Rule::clone(&entry.rule)).collect();
     assert!(core.step(of(Origin::File, again)).is_empty());
 }
 

@@ -6,7 +6,8 @@ use crate::types::DropReason;
 
 /// What the table does with the copies of the only entry; none where there is no entry.
 fn compiled(core: &Core) -> Option<Vec<Option<DropReason>>> {
-    let entries = core.router.fib.entries();
+    let fib = core.router.fib.unpack();
+    let entries = fib.entries();
     assert!(entries.len() <= 1);
     let actions = entries.first()?.1.copies.iter().map(|copy| match copy.action {
         Action::Send(_) => None,
@@ -124,7 +125,7 @@ fn outputs() -> Vec<Row> {
             "output: b has no IPv4 address",
         ),
         Row {
-            rule: with(rule("r"), |r| r.outputs = vec![output("x"), output("x")]),
+            rule: with(rule("r"), |r| r.outputs = vec![output("x"), output("x")].into()),
             heal: vec![NetEvent::Link(link(9, "x")), NetEvent::Address(address(9, "10.0.9.1/24"))],
             ..row(
                 b(),
@@ -178,7 +179,7 @@ fn every_reason_stands_in_the_rule_and_goes_when_it_is_healed() {
 #[test]
 fn one_output_that_sends_is_enough() {
     let mut core = Core::new();
-    core.add(with(rule("r"), |r| r.outputs = vec![output("x"), output("b")]));
+    core.add(with(rule("r"), |r| r.outputs = vec![output("x"), output("b")].into()));
     assert_eq!(core.state("r"), (State::Active, None));
     let states: Vec<_> = core.status("r").outputs.iter().map(|o| o.state).collect();
     assert_eq!(states, [State::Pending, State::Active]);
@@ -208,13 +209,13 @@ fn ipv6_waits_with_a_word() {
 fn an_output_without_a_known_route_is_tried() {
     let mut core = Core::new();
     core.add(with(rule("r"), |r| {
-        r.outputs[0].interfaces.clear();
+        r.outputs[0].interfaces = Default::default();
         r.outputs[0].destination = Destination::Address(ip("192.0.2.1"));
     }));
     let output = |core: &Core| core.status("r").outputs[0].clone();
     let unknown = Some("there is no route to 192.0.2.1 in the main table".to_owned());
     assert_eq!((output(&core).state, output(&core).reason), (State::Active, unknown.clone()));
-    assert!(matches!(core.router.fib.entries()[0].1.copies[0].action, Action::Send(_)));
+    assert!(matches!(core.router.fib.unpack().entries()[0].1.copies[0].action, Action::Send(_)));
     core.acknowledge();
     // Routes do not change the table, but the word goes and comes.
     assert!(core.net(NetEvent::Route(route("192.0.2.0/24", 2))).is_empty());
@@ -238,16 +239,16 @@ fn names_decide_not_numbers() {
     let alternative = Link { alt_names: vec!["cam0".to_owned()], ..link(1, "other") };
     core.net(NetEvent::Link(alternative));
     assert_eq!(core.state("r").0, State::Active);
-    assert_eq!(core.router.fib.entries()[0].0.iif, IfIndex(1));
+    assert_eq!(core.router.fib.unpack().entries()[0].0.iif, IfIndex(1));
     core.net(NetEvent::Link(link(3, "cam0")));
-    assert_eq!(core.router.fib.entries()[0].0.iif, IfIndex(3));
+    assert_eq!(core.router.fib.unpack().entries()[0].0.iif, IfIndex(3));
 }
 
 #[test]
 fn the_first_address_that_is_not_link_local_is_the_source() {
     let mut core = Core::new();
     core.add(rule("r"));
-    let source = |core: &Core| match core.router.fib.entries()[0].1.copies[0].action {
+    let source = |core: &Core| match core.router.fib.unpack().entries()[0].1.copies[0].action {
         Action::Send(Send { egress: Egress::Socket { source, .. }, .. }) => source,
         _ => None,
     };

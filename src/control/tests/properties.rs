@@ -3,7 +3,8 @@
 
 use super::world::World;
 use super::*;
-use crate::fib::{Action, FlowSet};
+use crate::fib::{Action, FlowSet, Packed};
+use crate::types::Criteria;
 use proptest::prelude::*;
 use proptest::sample::select;
 use std::collections::HashMap;
@@ -88,30 +89,29 @@ fn any_rule() -> impl Strategy<Value = Rule> {
                     groups: net(destination),
                     ports: ports(port),
                     sources: SourceFilter {
-                        include: from.map(net).unwrap_or_default(),
-                        exclude: without.map(net).unwrap_or_default(),
+                        include: from.map(net).unwrap_or_default().to_vec(),
+                        exclude: without.map(net).unwrap_or_default().to_vec(),
                     },
                     vlan,
                     join: if joins { Join::Always } else { Join::Never },
                     ..rule(&id).input
                 },
-                outputs,
+                outputs: outputs.into(),
                 ..rule(&id)
             }
         },
     )
 }
 
-fn any_interfaces() -> impl Strategy<Value = Vec<InterfaceSelector>> {
-    let glob = |text: &str| InterfaceSelector {
-        name_glob: text.to_owned().try_into().ok(),
-        ..InterfaceSelector::default()
-    };
+fn any_interfaces() -> impl Strategy<Value = Few<InterfaceSelector>> {
+    let by =
+        |text: &str| Criteria { name_glob: text.to_owned().try_into().ok(), ..Criteria::default() };
+    let glob = |text: &str| InterfaceSelector::from(by(text));
     prop_oneof![
         6 => any_name().prop_map(on),
-        1 => Just([on("a"), on("b")].concat()),
-        1 => Just(vec![glob("?")]),
-        1 => Just(vec![glob("[ab]"), InterfaceSelector { cidr: "10.0.2.0/24".parse().ok(), ..glob("*") }]),
+        1 => Just(["a", "b"].map(|text| InterfaceSelector::named(name(text))).to_vec().into()),
+        1 => Just(vec![glob("?")].into()),
+        1 => Just(vec![glob("[ab]"), Criteria { cidr: "10.0.2.0/24".parse().ok(), ..by("*") }.into()].into()),
     ]
 }
 
@@ -305,7 +305,9 @@ fn meaning(router: &Router, fib: &Fib, world: &World) -> impl Debug + PartialEq 
         .iter()
         .map(|conflict| (outputs[&conflict.loser].clone(), rules[&conflict.winner].clone()))
         .collect();
-    (entries, own, lost, format!("{:?}", router.resolutions))
+    let resolutions: Vec<_> =
+        router.rules.iter().map(|entry| (&entry.rule.id, router.resolution(entry))).collect();
+    (entries, own, lost, format!("{resolutions:?}"))
 }
 
 fn check(world: &World) {
@@ -319,9 +321,9 @@ fn check(world: &World) {
     let router = &world.core.router;
     assert_eq!(
         meaning(router, &world.fib, world),
-        meaning(&fresh.router, &fresh.router.fib, world),
+        meaning(&fresh.router, &fresh.router.fib.unpack(), world),
     );
-    assert!(world.fib.forwards_like(&router.fib));
+    assert!(Packed::from(&*world.fib).forwards_like(&router.fib));
     for (key, entry) in world.fib.entries() {
         assert!(world.links.contains_key(&key.iif.0));
         for copy in &entry.copies {

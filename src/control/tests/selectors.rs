@@ -2,10 +2,11 @@
 
 use super::*;
 use crate::fib::Action;
+use crate::types::Criteria;
 
-fn glob(text: &str) -> Vec<InterfaceSelector> {
+fn glob(text: &str) -> Few<InterfaceSelector> {
     let name_glob = Some(text.to_owned().try_into().expect("a glob"));
-    vec![InterfaceSelector { name_glob, ..InterfaceSelector::default() }]
+    vec![Criteria { name_glob, ..Criteria::default() }.into()].into()
 }
 
 fn open_ports(core: &Core) -> Vec<String> {
@@ -21,7 +22,8 @@ fn members(core: &Core) -> Vec<String> {
 }
 
 fn oifs(core: &Core, iif: u32) -> Vec<u32> {
-    let entries = core.router.fib.entries();
+    let fib = core.router.fib.unpack();
+    let entries = fib.entries();
     let (_, entry) = entries.iter().find(|(set, _)| set.iif == IfIndex(iif)).expect("an entry");
     let sent = entry.copies.iter().filter_map(|copy| match copy.action {
         Action::Send(send) => send.oif.map(|oif| oif.0),
@@ -35,7 +37,7 @@ fn interfaces_are_bound_as_they_appear() {
     let mut core = Core::new();
     core.add(with(rule("r"), |r| {
         r.input.interfaces = glob("cam*");
-        r.outputs = vec![RuleOutput::unchanged(glob("out*"))];
+        r.outputs = vec![RuleOutput::unchanged(glob("out*"))].into();
     }));
     let reason = "input: there is no interface with nameGlob cam*";
     assert_eq!(core.state("r"), (State::Pending, Some(reason.to_owned())));
@@ -64,7 +66,7 @@ fn a_copy_never_goes_back_unchanged_to_where_it_came_from() {
     let mut core = Core::new();
     core.add(with(rule("r"), |r| {
         r.input.interfaces = glob("?");
-        r.outputs = vec![RuleOutput::unchanged(glob("?"))];
+        r.outputs = vec![RuleOutput::unchanged(glob("?"))].into();
     }));
     for (iif, expected) in [(1, [2, 3]), (2, [1, 3]), (3, [1, 2])] {
         assert_eq!(oifs(&core, iif), expected);
@@ -83,7 +85,7 @@ fn unchanged_in_other_words_is_unchanged() {
             r.input.interfaces = glob("?");
             let mut output = RuleOutput::unchanged(glob("?"));
             change(&mut output);
-            r.outputs = vec![output];
+            r.outputs = vec![output].into();
         }));
         assert_eq!(oifs(&core, 1), [2, 3]);
     }
@@ -113,7 +115,7 @@ fn who_does_not_join_receives_all_multicast() {
     core.add(with(rule("r"), |r| {
         r.input.join = Join::Never;
         r.input.protocol = Protocol::Any;
-        r.input.ports.clear();
+        r.input.ports = Default::default();
     }));
     assert!(members(&core).is_empty());
     let filter = core.router.ports.iter().next().expect("a port").filter.clone();
@@ -125,8 +127,8 @@ fn sources_are_joined_one_by_one_where_they_can_be() {
     let joined = |include: &[&str], exclude: &[&str]| {
         let mut core = Core::new();
         core.add(with(rule("r"), |r| {
-            r.input.sources.include = include.iter().flat_map(|text| net(text)).collect();
-            r.input.sources.exclude = exclude.iter().flat_map(|text| net(text)).collect();
+            r.input.sources.include = include.iter().flat_map(|text| net(text).to_vec()).collect();
+            r.input.sources.exclude = exclude.iter().flat_map(|text| net(text).to_vec()).collect();
         }));
         members(&core)
     };
@@ -147,7 +149,7 @@ fn broadcasts_come_by_frames_and_unicast_by_sockets() {
     core.add(with(rule("unicast"), |r| {
         r.input.groups = net("10.0.1.1");
         let port = |text: &str| text.parse().expect("a port");
-        r.input.ports = vec![PortRange { start: port("7000"), end: port("7002") }];
+        r.input.ports = vec![PortRange { start: port("7000"), end: port("7002") }].into();
     }));
     assert_eq!(
         open_ports(&core),

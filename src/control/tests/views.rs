@@ -36,7 +36,7 @@ fn the_daemon_says_who_it_is() {
 fn counters_are_sums_over_workers_by_rule_and_output() {
     let mut core = Core::with_workers(2);
     core.add(with(rule("other"), |r| r.input.groups = net("239.1.1.2")));
-    core.add(with(rule("r"), |r| r.outputs.push(output("c"))));
+    core.add(with(rule("r"), |r| r.outputs = vec![output("b"), output("c")].into()));
     core.acknowledge();
     let (rule_slot, outputs) = core.slots("r");
     for (worker, n) in [(0u32, 3u64), (1, 4)] {
@@ -108,7 +108,7 @@ fn interfaces_name_the_rules_on_them() {
     let mut core = Core::new();
     core.add(with(rule("r"), |r| {
         r.name = Some("cameras".to_owned());
-        r.outputs = vec![output("b"), with_port("b", "6000"), output("c")];
+        r.outputs = vec![output("b"), with_port("b", "6000"), output("c")].into();
     }));
     core.add(with(rule("off"), |r| r.enabled = false));
     let Ok(Reply::Interfaces(all)) = core.router.answer(core.now, &Request::Interfaces) else {
@@ -129,12 +129,12 @@ fn with_port(interface: &str, port: &str) -> RuleOutput {
 fn the_forwarding_state_is_shown_as_it_is_compiled() {
     let mut core = Core::new();
     core.add(with(rule("r"), |r| {
-        r.input.sources.include = net("10.0.1.9");
-        r.outputs = vec![with_port("b", "6000"), output("x")];
+        r.input.sources.include = net("10.0.1.9").to_vec();
+        r.outputs = vec![with_port("b", "6000"), output("x")].into();
         r.outputs[1].ttl = Ttl::Keep;
         r.outputs[1].destination = Destination::Address(ip("239.9.9.9"));
     }));
-    core.add(with(rule("every"), |r| r.input.ports.clear()));
+    core.add(with(rule("every"), |r| r.input.ports = Default::default()));
     let shown = mroute(&core);
     assert_eq!(shown.generation, 2);
     let keys: Vec<_> = shown
@@ -187,7 +187,7 @@ fn questions_about_one_rule_find_it_or_say_so() {
     else {
         panic!("rule")
     };
-    assert_eq!(status.rule, rule("r"));
+    assert_eq!(*status.rule, rule("r"));
     let unknown = core.router.answer(core.now, &Request::RemoveRule("q".to_owned()));
     assert_eq!(unknown, Err(Refusal::NoSuchRule("q".to_owned())));
 }

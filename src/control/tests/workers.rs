@@ -141,7 +141,7 @@ fn an_interface_with_cores_is_read_by_their_workers() {
     let on = |interface: &str| {
         with(rule(interface), |rule| {
             rule.input.interfaces = super::on(interface);
-            rule.outputs = vec![output("a")];
+            rule.outputs = vec![output("a")].into();
         })
     };
     assert!(about_ports(core.add(on("b")))[0].starts_with("open 2 packet 2 at 0"));

@@ -9,7 +9,7 @@ const MAX_BYTES: usize = 256 << 20;
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
-    by_name: BTreeMap<String, Vec<u8>>,
+    by_name: BTreeMap<Box<str>, Box<[u8]>>,
     bytes: usize,
 }
 
@@ -18,7 +18,7 @@ impl Notes {
     pub(super) fn take(&mut self, notes: Vec<Note>) -> Result<(), &'static str> {
         let mut outcome = Ok(());
         for (name, value) in notes {
-            if let Some(old) = self.by_name.remove(&name) {
+            if let Some(old) = self.by_name.remove(name.as_str()) {
                 self.bytes -= name.len() + old.len();
             }
             let Some(value) = value else { continue };
@@ -27,12 +27,12 @@ impl Notes {
                 continue;
             }
             self.bytes += name.len() + value.len();
-            self.by_name.insert(name, value);
+            self.by_name.insert(name.into(), value.into());
         }
         outcome
     }
 
     pub(super) fn all(&self) -> Vec<(String, Vec<u8>)> {
-        self.by_name.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+        self.by_name.iter().map(|(name, value)| (name.to_string(), value.to_vec())).collect()
     }
 }

@@ -16,7 +16,9 @@ const MAX_WAITING: usize = 2 * MAX_LEN;
 /// The length, and 1 where a descriptor goes with the frame.
 const HEADER_LEN: usize = 5;
 /// Bytes taken from the socket at once.
-const CHUNK: usize = 256 << 10;
+const CHUNK: usize = 64 << 10;
+/// Bytes that an inbox without a message keeps room for.
+const KEPT: usize = 16 << 10;
 /// Descriptors that came before the frames that name them at most.
 const MAX_EARLY: usize = 4 * rights::MAX_DESCRIPTORS;
 
@@ -195,7 +197,7 @@ impl<T: DeserializeOwned> Inbox<T> {
             self.bytes.clear();
             self.start = 0;
             // One large table must not be remembered by the memory that it took.
-            self.bytes.shrink_to(4 * CHUNK);
+            self.bytes.shrink_to(KEPT);
         }
         Ok(Some((message, descriptor)))
     }

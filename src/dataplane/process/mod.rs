@@ -14,6 +14,7 @@ use super::engine::Engine;
 use super::link::Settings;
 use super::pool::{Pool, Reports};
 use crate::clock;
+use crate::sys::heap;
 use crate::types::Time;
 use connection::Connection;
 use frame::FrameError;
@@ -35,6 +36,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// and UDP sockets with large buffers.
 const SUPPLIES: (usize, usize, usize) = (64, 16, 128);
 
+/// A table has come, and the last one goes when the workers have the new one: so much later what both took is
+/// given back.
+const REST: Duration = Duration::from_millis(100);
+
 type Control = Connection<ToPlane>;
 
 /// What is listened to.
@@ -52,6 +57,8 @@ struct Plane {
     strangers: Vec<(Control, Time)>,
     supplies: Supplies,
     trouble: Vec<String>,
+    /// Memory was freed: then it is given back.
+    rest_at: Option<Time>,
     /// Without a control by then there was no sense in starting it.
     give_up_at: Option<Time>,
 }
@@ -59,6 +66,7 @@ struct Plane {
 /// Runs the data plane of this process until control or SIGTERM ends it. Standard input is the
 /// socket to listen on; it stands on `/dev/null` afterwards.
 pub fn run() -> io::Result<()> {
+    heap::keep_little();
     // Started as /proc/self/exe, it would be called "exe" in ps(1).
     let _ = nix::sys::prctl::set_name(c"mcrd");
     // A Ctrl-C in control's terminal is for control. Refused where we lead a group already.
@@ -115,6 +123,7 @@ impl Plane {
             strangers,
             supplies,
             trouble,
+            rest_at: None,
             give_up_at: Some(now.plus(PATIENCE)),
         })
     }
@@ -138,6 +147,9 @@ impl Plane {
                 break;
             }
             self.speak();
+            if self.rest_at.take_if(|at| *at <= now).is_some() {
+                heap::give_back();
+            }
             let alone = self.control.is_none() && self.strangers.is_empty();
             if alone && self.ears.listener.is_none()
                 || self.engine.is_none() && self.give_up_at.is_some_and(|at| at <= now)
@@ -168,7 +180,7 @@ impl Plane {
         let engine = self.engine.as_ref().map(Engine::next_timeout);
         let begin = self.give_up_at.filter(|_| self.engine.is_none());
         let strangers = self.strangers.iter().map(|(_, until)| *until).min();
-        let due = [engine, begin, strangers].into_iter().flatten().min();
+        let due = [engine, begin, strangers, self.rest_at].into_iter().flatten().min();
         let timeout = due.map_or(PollTimeout::NONE, |at| {
             let wait = at.since(now).as_millis().saturating_add(1);
             PollTimeout::try_from(i32::try_from(wait).unwrap_or(i32::MAX))
@@ -253,7 +265,12 @@ impl Plane {
                     self.tell(inventory);
                 }
             }
-            (message, Some(engine)) => return engine.obey(message, descriptor, now),
+            (message, Some(engine)) => {
+                if matches!(message, ToPlane::Publish { .. } | ToPlane::Remember(_)) {
+                    self.rest_at = Some(now.plus(REST));
+                }
+                return engine.obey(message, descriptor, now);
+            }
             // Not before it is started.
             (_, None) => self.control = None,
         }
