@@ -296,8 +296,8 @@ mod xdp_tests {
         assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// The sender's namespace is a thread's own, and so is the receiver's; both end with them.
-    /// A socket of the receiver that joined every flow's group at the other end of `s0`.
+    /// A socket in a namespace of its own, behind a link from this thread's one, that joined every
+    /// flow's group. The namespace and the link end with it.
     fn receiver() -> UdpSocket {
         let (made, made_receiver) = std::sync::mpsc::channel();
         let (linked, linked_receiver) = std::sync::mpsc::channel::<()>();
@@ -306,8 +306,9 @@ mod xdp_tests {
             made.send(nix::unistd::gettid()).expect("the sender waits");
             linked_receiver.recv().expect("the sender makes the link");
             run(&format!("ip address add {INPUT}/24 dev in0"));
-            run("ethtool -K in0 gro on");
             run("ip link set in0 up");
+            // A veth that is down takes it, and does not tell its peer.
+            run("ethtool -K in0 gro on");
             let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 5000)).expect("a free port");
             for flow in 0..FLOWS {
                 let group = Ipv4Addr::from(u32::from(GROUP) + flow);
