@@ -50,6 +50,7 @@ pub enum Request {
 /// A change of the rules of origin `runtime`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum Change {
     /// As `AddRule`.
     Add(Rule),

@@ -45,23 +45,30 @@ struct Outcome {
     troubles: Vec<String>,
 }
 
-/// What an input or output has come to, as it is remembered: there may be very many.
+/// What an input or output has come to, as it is remembered: nearly always there is nothing to tell.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Standing {
+pub(super) struct Standing(Option<Box<Told>>);
+
+#[derive(Clone, Debug)]
+struct Told {
+    /// Something works all the same.
     works: bool,
-    /// What does not work of it.
-    told: Option<Box<str>>,
+    text: String,
 }
 
 impl Standing {
+    fn new(works: bool, text: Option<String>) -> Self {
+        Self(text.map(|text| Box::new(Told { works, text })))
+    }
+
     /// Why nothing works; none where something does.
     pub(super) fn reason(&self) -> Option<&str> {
-        self.told.as_deref().filter(|_| !self.works)
+        self.0.as_ref().filter(|told| !told.works).map(|told| told.text.as_str())
     }
 
     /// What does not work, or may be wrong, where something works.
     pub(super) fn note(&self) -> Option<&str> {
-        self.told.as_deref().filter(|_| self.works)
+        self.0.as_ref().filter(|told| told.works).map(|told| told.text.as_str())
     }
 }
 
@@ -73,8 +80,7 @@ impl Outcome {
     }
 
     fn standing(&self) -> Standing {
-        let told = self.told().map(String::into_boxed_str);
-        Standing { works: self.working > 0 || told.is_none(), told }
+        Standing::new(self.working > 0, self.told())
     }
 
     fn told(&self) -> Option<String> {
@@ -289,15 +295,12 @@ fn resolve_output(
         return match egress::routed(&rule.input, output, interfaces) {
             Ok((send, note)) => {
                 push(Action::Send(send));
-                let told = note.map(String::into_boxed_str);
-                ResolvedOutput {
-                    interfaces: Few::default(),
-                    standing: Standing { works: true, told },
-                }
+                let standing = Standing::new(true, note);
+                ResolvedOutput { interfaces: Few::default(), standing }
             }
             Err(Blocked { reason, drop }) => {
                 push(Action::Drop(drop));
-                let standing = Standing { works: false, told: Some(reason.into()) };
+                let standing = Standing::new(false, Some(reason));
                 ResolvedOutput { interfaces: Few::default(), standing }
             }
         };
@@ -324,12 +327,12 @@ fn resolve_output(
         }
     }
     let mut standing = outcome.standing();
-    if standing.told.is_none()
+    if standing.0.is_none()
         && output.local
         && local_groups(rule, output).nth(MAX_LOCAL_GROUPS).is_some()
     {
         let text = format!("only the first {MAX_LOCAL_GROUPS} groups reach programs on this host");
-        standing.told = Some(text.into());
+        standing = Standing::new(true, Some(text));
     }
     ResolvedOutput { interfaces: links.iter().map(|link| link.index).collect(), standing }
 }

@@ -37,7 +37,7 @@ pub(crate) struct Interface {
 /// Finds the interface that `spec` means.
 pub(crate) fn find(spec: &InterfaceSpec) -> Result<Interface, TrafficError> {
     let (name, address) = match spec {
-        InterfaceSpec::Name(name) => (name.clone(), None),
+        InterfaceSpec::Name(name) => (*name, None),
         InterfaceSpec::Address(address) => (owner_of(*address)?, Some(*address)),
     };
     match nix::net::if_::if_nametoindex(name.as_str()) {

@@ -17,12 +17,3 @@ pub struct InputFilter {
     /// (`PACKET_MR_ALLMULTI`, packet(7)).
     pub all_multicast: bool,
 }
-
-impl InputFilter {
-    /// Lets in what either lets in.
-    pub fn merge(&mut self, other: &Self) {
-        self.destinations.extend(&other.destinations);
-        self.any_protocol |= other.any_protocol;
-        self.all_multicast |= other.all_multicast;
-    }
-}
