@@ -1,6 +1,7 @@
 //! What a process holds, and whether that grows from round to round.
 
 use super::{Joined, Namespace, SOON, verify, wait_for};
+use std::time::Duration;
 
 /// Descriptors and memory of a process at one moment.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +27,7 @@ impl Footprint {
 pub(crate) struct Rounds<'n> {
     relay: &'n Namespace,
     plane: i32,
+    descriptors: usize,
     joined: Joined,
     seen: Vec<Footprint>,
 }
@@ -35,9 +37,13 @@ impl<'n> Rounds<'n> {
     /// what malloc(3) keeps. A table, a ring or a socket left behind by each of 100 rounds is more.
     const GROWTH: u64 = 2 * 1024;
 
-    /// Begins with the data plane and the memberships that there are now.
+    /// Until the data plane has closed sockets to send from that nothing uses any more: two minutes.
+    const IDLE: Duration = Duration::from_secs(150);
+
+    /// Begins with what the data plane holds and what is joined now.
     pub(crate) fn begin(relay: &'n Namespace, plane: i32) -> Self {
-        Self { relay, plane, joined: Joined::now(relay), seen: Vec::new() }
+        let descriptors = Footprint::of(plane).descriptors;
+        Self { relay, plane, descriptors, joined: Joined::now(relay), seen: Vec::new() }
     }
 
     /// The rounds before the first that memory is compared with: caches and rings have been filled.
@@ -55,17 +61,17 @@ impl<'n> Rounds<'n> {
     pub(crate) fn end(self, what: &str) {
         assert!(self.seen.len() > Self::warm(), "{} rounds", self.seen.len());
         let first = &self.seen[..Self::warm()];
-        let most = |of: fn(&Footprint) -> u64| first.iter().map(of).max().unwrap_or(0);
-        let descriptors = most(|one| one.descriptors as u64) as usize;
-        let last = wait_for("no descriptor is left of a round", SOON, || {
+        let last = wait_for("no descriptor is left of a round", Self::IDLE, || {
             let now = Footprint::of(self.plane);
-            if now.descriptors <= descriptors { Ok(now) } else { Err(format!("{first:?} {now:?}")) }
+            let few = now.descriptors <= self.descriptors;
+            if few { Ok(now) } else { Err(format!("{} {:?} {now:?}", self.descriptors, self.seen)) }
         });
-        let resident = most(|one| one.resident);
+        let resident = first.iter().map(|one| one.resident).max().unwrap_or(0);
         println!(
-            "{what}: {} rounds; data plane in the first {}: up to {descriptors} descriptors, \
-             {resident} KiB; after the last: {}, {} KiB",
+            "{what}: {} rounds; data plane before: {} descriptors, in the first {} up to {resident} KiB; \
+             after the last: {}, {} KiB",
             self.seen.len(),
+            self.descriptors,
             first.len(),
             last.descriptors,
             last.resident
