@@ -8,7 +8,7 @@ use crate::dataplane::link::{Ingress, PortId, Report};
 use crate::dataplane::process::message::{Note, PortSpec, ToPlane, WorkerState};
 use crate::fib::counters::PortCounters;
 use crate::sockets::membership::Memberships;
-use crate::sockets::ports::InputSocket;
+use crate::sockets::ports::{Bridge, InputSocket};
 use crate::sockets::shards::Family;
 use crate::types::{IfIndex, InputFilter, LinkLayer, Membership};
 use std::collections::btree_map::Entry;
@@ -166,10 +166,13 @@ impl Sockets {
         worker: u32,
         spec: PortSpec,
         socket: OwnedFd,
+        bridge: &mut Bridge,
     ) -> io::Result<PortKey> {
         let key: PortKey = serde_json::from_slice(&spec.label)?;
         let socket = match spec.ingress {
-            Ingress::Packet(link_layer) => InputSocket::adopt_packet(socket, spec.iif, link_layer)?,
+            Ingress::Packet(link_layer) => {
+                InputSocket::adopt_packet(socket, spec.iif, link_layer, bridge)?
+            }
             Ingress::Udp(_) => InputSocket::adopt_udp(socket),
         };
         self.inputs.insert(spec.id.0, Input { spec, worker, socket, closing: false });

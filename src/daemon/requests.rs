@@ -22,7 +22,13 @@ impl Daemon {
                 let event = Event::RemoveRule(selector.clone());
                 let outcome = self.router.handle(now, event).and(removed);
                 self.settle();
-                let _ = reply.send(outcome);
+                match outcome {
+                    // Answered when no worker forwards by it any more.
+                    Ok(removed) => self.ask_workers(request, Some(removed), reply),
+                    Err(refusal) => {
+                        let _ = reply.send(Err(refusal));
+                    }
+                }
             }
             Request::LogLevel => {
                 let _ = reply.send(Ok(Reply::LogLevel(self.log_level())));

@@ -17,6 +17,7 @@ use crate::control::router::Router;
 use crate::dataplane::link::{IoChoice, Sched, Settings};
 use crate::dataplane::process::message::{Inventory, PortSpec};
 use crate::netlink::Monitor;
+use crate::sockets::ports::Bridge;
 use crate::sources::file_watch::FileWatch;
 use crate::telemetry::Logging;
 use crate::types::{Origin, Rule};
@@ -144,9 +145,10 @@ fn adopt(
 ) -> usize {
     let (rules, lost) = memory::rules(&inventory.notes);
     let mut kept = Vec::new();
+    let mut bridge = Bridge::default();
     for (worker, spec, socket) in ports {
         let id = spec.id.0;
-        match sockets.adopt(worker, spec, socket) {
+        match sockets.adopt(worker, spec, socket, &mut bridge) {
             Ok(key) => kept.push(KeptPort { id, worker, key }),
             Err(error) => {
                 warn!(port = id, %error, "a port of the running data plane is opened anew");

@@ -8,7 +8,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::num::NonZeroU32;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// An input socket in control's hands.
 #[derive(Debug)]
@@ -28,6 +28,22 @@ enum Kind {
         all_multicast: bool,
     },
     Udp,
+}
+
+/// Keeps interfaces as they are while ports are taken over from another control process. One serves all
+/// of them: to close a packet socket takes the kernel 10 ms, in which it waits for all CPUs.
+#[derive(Debug, Default)]
+pub struct Bridge(Option<OwnedFd>);
+
+impl Bridge {
+    fn socket(&mut self) -> io::Result<BorrowedFd<'_>> {
+        let socket = match self.0.take() {
+            Some(socket) => socket,
+            None => packet::socket()?,
+        };
+        let socket: &OwnedFd = self.0.insert(socket);
+        Ok(socket.as_fd())
+    }
 }
 
 impl InputSocket {
@@ -123,15 +139,21 @@ impl InputSocket {
     ///
     /// # Errors
     /// Where the interface's all-multicast setting cannot be made sure of.
-    pub fn adopt_packet(socket: OwnedFd, iif: IfIndex, link_layer: LinkLayer) -> io::Result<Self> {
+    pub fn adopt_packet(
+        socket: OwnedFd,
+        iif: IfIndex,
+        link_layer: LinkLayer,
+        bridge: &mut Bridge,
+    ) -> io::Result<Self> {
         // Whether it asks for all groups is not known, and asking twice would be one too many: another
         // socket asks meanwhile.
-        let bridge = packet::socket()?;
         let bound = packet::bound_interface(socket.as_fd()).is_ok_and(|index| index > 0);
         if bound {
-            packet::set_all_multicast(bridge.as_fd(), iif.0, true)?;
+            let bridge = bridge.socket()?;
+            packet::set_all_multicast(bridge, iif.0, true)?;
             packet::set_all_multicast(socket.as_fd(), iif.0, false)?;
             packet::set_all_multicast(socket.as_fd(), iif.0, true)?;
+            packet::set_all_multicast(bridge, iif.0, false)?;
         }
         let shard = packet::fanout_group(socket.as_fd()).is_ok_and(|group| group.is_some());
         Ok(Self { socket, kind: Kind::Packet { iif, link_layer, shard, all_multicast: bound } })

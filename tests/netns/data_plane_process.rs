@@ -12,7 +12,6 @@
 use crate::lab::{Lab, Line, Receive, Relay, SOON, Send, output, rule, sent, verify, wait_for};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 
 const STAYS: &str = r#"{ name: "stays", input: { interface: "in0", group: "239.1.1.1", port: 5000 },
     outputs: [{ interface: "out0", group: "239.2.2.2", port: 6000 }] }"#;
@@ -81,48 +80,6 @@ pub(crate) fn control_killed(lab: &Lab) {
     assert_eq!(sent_by(&mcrd, "stays"), count);
     mcrd.stop();
     assert!(!std::path::Path::new(&format!("/proc/{plane}")).exists(), "nothing is left behind");
-}
-
-pub(crate) fn killed_during_swaps(lab: &Lab) {
-    let Line { source, relay, receiver } = Line::new(lab);
-    let mut mcrd = Relay::with_config(&relay, lab.directory(), &file(0));
-    mcrd.wait_all_active(2);
-    let rounds: u16 = if verify() { 100 } else { 6 };
-    let count = u64::from(rounds) * 1500;
-    let got = Receive::count("rcv0", "239.2.2.2", 6000, count).start(&receiver);
-    let mut sender = traffic(count, 3000).start(&source);
-    let plane = mcrd.plane_pid();
-    let before = state_of(plane);
-    for round in 1..=rounds {
-        // Killed at another moment of the swap each time.
-        mcrd.reload(&file(round));
-        std::thread::sleep(std::time::Duration::from_millis(u64::from(round % 7)));
-        mcrd.kill();
-        mcrd = mcrd.again(&relay);
-        mcrd.wait_all_active(2);
-    }
-    assert!(sender.wait(SOON * 6).success(), "{}", sender.stderr());
-    got.report().assert_perfect("while control was killed during swaps", count);
-    assert_eq!(sent_by(&mcrd, "stays"), count);
-    assert_eq!(mcrd.plane_pid(), plane);
-    wait_for("no descriptor is left", SOON, || {
-        let now = state_of(plane);
-        // Sockets to send from are there by now; nothing grows with the rounds.
-        if now.0 <= before.0 + 4 { Ok(()) } else { Err(format!("{before:?} -> {now:?}")) }
-    });
-    let (before, after) = (before.1, state_of(plane).1);
-    assert!(after <= before + 16 * 1024, "memory: {before} KiB -> {after} KiB");
-    let groups = relay.run("ip maddress show dev in0");
-    assert_eq!(groups.matches("239.1.1.").count(), 2, "{groups}");
-    mcrd.stop();
-}
-
-/// Descriptors, and KiB in memory.
-fn state_of(pid: i32) -> (usize, u64) {
-    let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs").count();
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
-    (descriptors, line.split_whitespace().next().and_then(|n| n.parse().ok()).expect("a number"))
 }
 
 pub(crate) fn plane_killed(lab: &Lab) {
@@ -195,87 +152,4 @@ pub(crate) fn nonsense(lab: &Lab) {
         assert!(status.contains(line), "{line} is not in\n{status}");
     }
     mcrd.stop();
-}
-
-/// Puts a program in the place of another, as a package does.
-fn install(from: &Path, to: &Path) {
-    let new = to.with_extension("new");
-    std::fs::copy(from, &new).expect("copies");
-    std::fs::rename(&new, to).expect("renames");
-}
-
-fn pid_of(mcrd: &Relay) -> i32 {
-    let pid = mcrd.json(&["ping"])["pid"].as_i64().expect("a process");
-    i32::try_from(pid).expect("a process")
-}
-
-/// The program is replaced on disk while it runs; what does not run is refused, what runs takes over.
-pub(crate) fn control_upgraded(lab: &Lab) {
-    let Line { source, relay, receiver } = Line::new(lab);
-    let program = lab.directory().join("mcrd");
-    install(Path::new(env!("CARGO_BIN_EXE_mcrd")), &program);
-    let mcrd = Relay::of_program(&relay, lab.directory(), &program, &file(0));
-    mcrd.add(
-        "--name runtime --input-interface in0 --input-group 239.1.1.3 --input-port 5000 \
-         --outputs 239.2.2.4:6000:out0",
-    );
-    mcrd.wait_all_active(3);
-    let (control, plane) = (pid_of(&mcrd), mcrd.plane_pid());
-    let count = if verify() { 200_000 } else { 60_000 };
-    let got = Receive::count("rcv0", "239.2.2.2", 6000, count).start(&receiver);
-    let mut sender = traffic(count, 20_000).start(&source);
-    let refused = |what: &str| {
-        let output = mcrd.ctl(&["upgrade"]);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(1), "{said}");
-        assert!(said.contains("no upgrade") && said.contains(what), "{said}");
-    };
-    let broken = lab.directory().join("broken");
-    std::fs::write(&broken, "not a program").expect("writes");
-    install(&broken, &program);
-    refused("does not run");
-    std::fs::remove_file(&program).expect("removes");
-    refused("does not run");
-    install(Path::new(env!("CARGO_BIN_EXE_mcrd")), &program);
-    std::fs::write(mcrd.config(), "{ nonsense }").expect("writes");
-    refused("the configuration has mistakes");
-    let elsewhere =
-        format!(r#"{{ control: {{ socket: "/nonexistent/control.sock" }}, rules: [ {STAYS} ] }}"#);
-    std::fs::write(mcrd.config(), elsewhere).expect("writes");
-    refused("another control socket");
-    assert_eq!((pid_of(&mcrd), mcrd.plane_pid()), (control, plane));
-    std::fs::write(mcrd.config(), file(1)).expect("writes");
-    let (mut before, mut slowest) = (None, 0);
-    for round in 0..if verify() { 20 } else { 5 } {
-        install(Path::new(env!("CARGO_BIN_EXE_mcrd")), &program);
-        let sent = sent_by(&mcrd, "stays");
-        let upgrade = mcrd.json(&["upgrade"]);
-        assert_eq!(upgrade["pid"].as_i64(), Some(control.into()), "{upgrade}");
-        slowest = slowest.max(upgrade["milliseconds"].as_u64().expect("a number"));
-        assert_eq!((pid_of(&mcrd), mcrd.plane_pid()), (control, plane), "in round {round}");
-        mcrd.wait_all_active(3);
-        assert!(sent_by(&mcrd, "stays") >= sent, "the counters go on");
-        let now = [descriptors(control), descriptors(plane)];
-        let before = before.get_or_insert(now);
-        // A connection of mcrctl that ends, a socket to send from.
-        assert!(
-            now.iter().zip(&*before).all(|(now, before)| *now <= before + 2),
-            "{before:?} {now:?}"
-        );
-    }
-    assert!(sender.wait(SOON * 4).success(), "{}", sender.stderr());
-    got.report().assert_perfect("while control was upgraded", count);
-    assert_eq!(sent_by(&mcrd, "stays"), count);
-    println!("control was upgraded in {slowest} ms at most");
-    let log = mcrd.stderr();
-    assert_eq!(log.matches("data plane started").count(), 1, "{log}");
-    assert!(!log.contains("data plane died"), "{log}");
-    let runs = std::fs::read_link(format!("/proc/{control}/exe")).expect("it runs");
-    assert!(runs.display().to_string().starts_with(&program.display().to_string()), "{runs:?}");
-    mcrd.stop();
-    assert!(!Path::new(&format!("/proc/{plane}")).exists(), "nothing is left behind");
-}
-
-fn descriptors(pid: i32) -> usize {
-    state_of(pid).0
 }

@@ -2,7 +2,9 @@
 //!
 //! The topology is that of `lab::Line`, with one output.
 
-use crate::lab::{Lab, Line, Receive, Relay, SOON, Send, output, rule, sent, verify, wait_for};
+use crate::lab::{
+    Footprint, Lab, Line, Receive, Relay, SOON, Send, output, rule, sent, verify, wait_for,
+};
 use nix::sys::signal::Signal;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -38,16 +40,6 @@ fn one_plane(mcrd: &Relay, round: u64) {
     });
 }
 
-fn descriptors(pid: i32) -> usize {
-    std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs").count()
-}
-
-fn resident(pid: i32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
-    line.split_whitespace().next().and_then(|n| n.parse().ok()).expect("a number")
-}
-
 pub(crate) fn replaced(lab: &Lab) {
     let Line { source, relay, receiver } = Line::new(lab);
     let mcrd = Relay::with_config(&relay, lab.directory(), FILE);
@@ -78,11 +70,11 @@ pub(crate) fn replaced(lab: &Lab) {
         assert!(sent_by(&mcrd, "group") >= before, "the counters go on");
         slowest = slowest.max(plane["milliseconds"].as_u64().expect("a number"));
         // Sockets to send from are opened as they are needed.
-        let (control, now) = (mcrd.control_pid(), (descriptors(pid), resident(pid)));
-        let first = first.get_or_insert((now, descriptors(control)));
-        assert!(now.0 <= first.0.0 + 4, "{first:?} {now:?}");
-        assert!(now.1 <= first.0.1 + 8 * 1024, "memory: {first:?} {now:?} KiB");
-        assert!(descriptors(control) <= first.1 + 2, "{first:?} {}", descriptors(control));
+        let (now, control) = (Footprint::of(pid), Footprint::of(mcrd.control_pid()).descriptors);
+        let first = first.get_or_insert((now, control));
+        assert!(now.descriptors <= first.0.descriptors + 4, "{first:?} {now:?}");
+        assert!(now.resident <= first.0.resident + 8 * 1024, "memory: {first:?} {now:?}");
+        assert!(control <= first.1 + 2, "{first:?} {control}");
     }
     for sender in &mut senders {
         assert!(sender.wait(SOON * 20).success(), "{}", sender.stderr());

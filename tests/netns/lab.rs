@@ -2,8 +2,10 @@
 
 mod capture;
 mod counters;
+mod footprint;
 mod frames;
 mod line;
+mod memberships;
 mod namespace;
 mod plane;
 mod process;
@@ -16,15 +18,17 @@ mod witness;
 
 pub(crate) use capture::Capture;
 pub(crate) use counters::counter;
+pub(crate) use footprint::{Footprint, Rounds};
 pub(crate) use frames::{DONT_FRAGMENT, Frame, Injector};
 pub(crate) use line::Line;
+pub(crate) use memberships::Joined;
 pub(crate) use namespace::Namespace;
 pub(crate) use plane::PlaneGuard;
 pub(crate) use process::Process;
 pub(crate) use relay::{Relay, drops, output, port, rule, sent, state, wanted};
 pub(crate) use sockets::{AddressWatch, Steady, first_datagram, gets_through, listen, sender};
 pub(crate) use tap::Tap;
-pub(crate) use traffic::{Receive, Report, Send};
+pub(crate) use traffic::{Receive, Report, Send, Stream};
 pub(crate) use wait::wait_for;
 pub(crate) use witness::Witness;
 

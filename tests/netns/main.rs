@@ -9,8 +9,10 @@ mod bad_frames;
 mod bookkeeping;
 mod churn;
 mod control_abuse;
+mod control_killed;
 mod data_plane_process;
 mod fallback;
+mod fan_out;
 mod fields;
 mod forward;
 mod fragments;
@@ -29,6 +31,7 @@ mod pending;
 mod rate_limit;
 mod reload;
 mod returned_index;
+mod rule_changes;
 mod sandbox;
 mod scale;
 mod selectors_churn;
@@ -36,6 +39,7 @@ mod shards;
 mod two_relays;
 mod two_sources;
 mod unicast;
+mod upgrade;
 
 use lab::Lab;
 use libtest_mimic::{Arguments, Completion, Trial};
@@ -61,10 +65,12 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("bad_frames::each_has_a_named_counter", bad_frames::named_counters),
     ("control_abuse::the_stream_does_not_notice", control_abuse::stream_unharmed),
     ("data_plane_process::control_is_killed_and_comes_again", data_plane_process::control_killed),
-    ("data_plane_process::control_is_killed_during_swaps", data_plane_process::killed_during_swaps),
     ("data_plane_process::the_data_plane_is_killed", data_plane_process::plane_killed),
     ("data_plane_process::nonsense_at_its_socket", data_plane_process::nonsense),
-    ("data_plane_process::control_is_upgraded", data_plane_process::control_upgraded),
+    ("control_killed::during_swaps", control_killed::during_swaps),
+    ("control_killed::during_churn", control_killed::during_churn),
+    ("control_killed::under_load", control_killed::under_load),
+    ("upgrade::control_again_and_again", upgrade::again_and_again),
     ("handover::the_data_plane_is_replaced", handover::replaced),
     ("handover::a_hand_over_is_interrupted", handover::interrupted),
     ("fallback::system_calls_forward_and_say_why", fallback::syscalls),
@@ -98,10 +104,17 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("shards::fragments_of_a_datagram_meet", shards::fragments),
     ("shards::a_shard_that_is_moved_loses_nothing", shards::moved),
     ("rate_limit::others_lose_nothing", rate_limit::others_lose_nothing),
+    ("fan_out::thirty_of_thirty_two_outputs_lose_nothing", fan_out::thirty_of_thirty_two),
     ("scale::ten_thousand_rules", scale::ten_thousand),
     ("scale::rules_of_an_earlier_relay_and_back_and_forth", scale::saved_and_loaded),
+    ("rule_changes::answered_when_the_workers_have_it", rule_changes::answered_when_done),
+    ("rule_changes::one_by_one_and_as_a_whole", rule_changes::one_by_one_and_as_a_whole),
     ("matrix::every_payload_once_unchanged_in_order", matrix::all_cells),
 ];
+
+/// Runs only where an earlier program is given.
+const FROM_PREVIOUS: (&str, Scenario) =
+    ("upgrade::from_an_earlier_program", upgrade::from_previous);
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -135,7 +148,8 @@ fn refused(arguments: &Arguments, reason: &str) -> ExitCode {
 
 /// All scenarios; with `cannot_run` each of them is ignored with that reason.
 fn trials(cannot_run: Option<&str>) -> Vec<Trial> {
-    let scenarios = SCENARIOS.iter().map(|&(name, scenario)| {
+    let given = upgrade::previous().map(|_| &FROM_PREVIOUS);
+    let scenarios = SCENARIOS.iter().chain(given).map(|&(name, scenario)| {
         let cannot_run = cannot_run.map(str::to_owned);
         Trial::ignorable_test(name, move || {
             if let Some(reason) = cannot_run {

@@ -1,6 +1,7 @@
 //! `mcrgen` on both sides of the relay.
 
 use super::{Namespace, Process, SOON, wait_for};
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -113,6 +114,45 @@ impl Receiver {
             panic!("mcrgen recv: {error} in \"{text}\"; {}", self.process.stderr())
         });
         Report(json)
+    }
+}
+
+/// A sender that goes on until it is told to end, and a receiver of what comes of that.
+pub(crate) struct Stream {
+    sender: Process,
+    receiver: Receiver,
+}
+
+impl Stream {
+    /// More than any scenario sends.
+    pub(crate) const ENDLESS: u64 = 1 << 40;
+
+    /// Starts both, the receiver first.
+    pub(crate) fn start(
+        (source, send): (&Namespace, &Send),
+        (receiver, interface, at): (&Namespace, &str, (&str, u16)),
+    ) -> Self {
+        let receive = Receive {
+            interface,
+            at,
+            groups: 1,
+            count: None,
+            duration: Duration::from_secs(3 * 3600),
+        };
+        let receiver = receive.start(receiver);
+        Self { sender: send.start(source), receiver }
+    }
+
+    /// Ends it: every datagram that was sent has come once, unchanged, in order. Returns how many.
+    pub(crate) fn end(mut self, what: &str) -> u64 {
+        self.sender.signal(Signal::SIGINT);
+        assert!(self.sender.wait(SOON).success(), "mcrgen send: {}", self.sender.stderr());
+        let text = self.sender.stdout();
+        let sent: Value = serde_json::from_str(&text).expect("mcrgen's JSON");
+        let number = |field: &str| sent[field].as_u64().unwrap_or_else(|| panic!("{text}"));
+        assert_eq!((number("errors"), number("uncertain")), (0, 0), "{text}");
+        self.receiver.report().assert_perfect(what, number("sent"));
+        number("sent")
     }
 }
 
