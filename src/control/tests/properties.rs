@@ -23,7 +23,7 @@ enum Op {
     RouteGone(u8),
     /// Links lost without a word, then the whole picture.
     Resync(Option<u8>),
-    Add(Rule),
+    Add(Box<Rule>),
     Remove(u8),
     Replace(Origin, Vec<Rule>),
     Fail(u8, bool),
@@ -141,7 +141,7 @@ fn any_op() -> impl Strategy<Value = Op> {
         2 => (n(), 0u8..3).prop_map(|(n, net)| Op::Route(n, net)),
         1 => n().prop_map(Op::RouteGone),
         1 => proptest::option::of(n()).prop_map(Op::Resync),
-        6 => any_rule().prop_map(Op::Add),
+        6 => any_rule().prop_map(|rule| Op::Add(Box::new(rule))),
         2 => (0u8..7).prop_map(Op::Remove),
         3 => (select(vec![Origin::File, Origin::Crd, Origin::Runtime]), set())
             .prop_map(|(origin, set)| Op::Replace(origin, set)),
@@ -188,7 +188,7 @@ fn apply(world: &mut World, op: Op) {
             let picture = world.snapshot();
             world.core.tell(Event::Net(NetEvent::Snapshot(picture)));
         }
-        Op::Add(rule) => world.ask(Event::AddRule(rule)),
+        Op::Add(rule) => world.ask(Event::AddRule(*rule)),
         Op::Remove(n) => world.ask(Event::RemoveRule(format!("r{n}"))),
         Op::Replace(origin, set) => world.ask(of(origin, set)),
         Op::Fail(n, closed) => world.fail(n, closed),
