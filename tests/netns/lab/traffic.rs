@@ -62,6 +62,11 @@ impl<'a> Receive<'a> {
 
     /// Starts receiving and waits until the group is joined.
     pub(crate) fn start(&self, namespace: &Namespace) -> Receiver {
+        self.start_with(namespace, "")
+    }
+
+    /// The same with more options.
+    fn start_with(&self, namespace: &Namespace, more: &str) -> Receiver {
         let port = self.at.1;
         let ready = PathBuf::from(format!(
             "/run/lab/ready-{}-{}-{}-{port}",
@@ -87,6 +92,7 @@ impl<'a> Receive<'a> {
         if let Some(count) = self.count {
             args.extend(["--count".to_owned(), count.to_string()]);
         }
+        args.extend(more.split_whitespace().map(str::to_owned));
         args.extend(["-o", "json"].map(str::to_owned));
         let mut process = namespace.spawn(env!("CARGO_BIN_EXE_mcrgen"), &args);
         wait_for("the receiver is ready", SOON, || {
@@ -127,7 +133,7 @@ impl Stream {
     /// More than any scenario sends.
     pub(crate) const ENDLESS: u64 = 1 << 40;
 
-    /// Starts both, the receiver first.
+    /// Starts both, the receiver first. It takes trains as they come.
     pub(crate) fn start(
         (source, send): (&Namespace, &Send),
         (receiver, interface, at): (&Namespace, &str, (&str, u16)),
@@ -139,7 +145,7 @@ impl Stream {
             count: None,
             duration: Duration::from_secs(3 * 3600),
         };
-        let receiver = receive.start(receiver);
+        let receiver = receive.start_with(receiver, "--gro");
         Self { sender: send.start(source), receiver }
     }
 
