@@ -400,7 +400,6 @@ mod xdp_tests {
                     assert!((at - first) as f64 >= due - 2.0, "burst {number}");
                 }
                 assert!(sending.elapsed >= bursts[bursts.len() - 1][0].sent_at - first);
-                assert!(sending.idle < sending.elapsed * 2, "{sending:?}");
             }
         });
     }
