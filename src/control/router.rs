@@ -2,18 +2,19 @@
 //! [`Router::settle`] draws the consequences, outputs come out, and `next_timeout` says when to
 //! come back.
 
-use super::event::{Event, Refusal, WorkerReport};
+mod inputs;
+mod workers;
+
+use super::event::{Event, Refusal};
 use super::interfaces::Interfaces;
 use super::layout::Layout;
 use super::loops;
 use super::notice::Notice;
-use super::ports::{PortState, PortStep, Ports, Wanted};
+use super::ports::Ports;
 use super::resolve::{Needs, PortKey, Resolution, resolve};
 use super::rules::{Entry, Rules};
 use super::said::Said;
-use super::spread::Crew;
 use super::sums::LostSlots;
-use crate::fib::counters::{PortCounters, SlotCounters, WorkerCounters};
 use crate::fib::{Builder, Conflict, Fib, OutputSlot, Packed, RuleSlot};
 use crate::types::{
     IfIndex, InputFilter, LinkLayer, Membership, NetEvent, Origin, Rule, Time, WorkerPlan,
@@ -21,6 +22,7 @@ use crate::types::{
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
+use workers::Worker;
 
 /// How long after a refused membership all are asked for again.
 const MEMBERSHIP_RETRY: Duration = Duration::from_secs(5);
@@ -83,22 +85,6 @@ pub enum Output {
     InterfaceGone(IfIndex),
     /// Tell who wants to know.
     Notice(Notice),
-}
-
-/// What is known of a worker.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Worker {
-    pub(super) tier: String,
-    pub(super) reason: Option<String>,
-    /// What else was asked for and could not be had.
-    pub(super) notes: Vec<String>,
-    pub(super) running: bool,
-    pub(super) generation: u64,
-    pub(super) counters: WorkerCounters,
-    pub(super) slots: SlotCounters,
-    pub(super) restarts: u64,
-    /// Why it died last.
-    pub(super) last_death: String,
 }
 
 /// See the module.
@@ -257,16 +243,6 @@ impl Router {
         Ok(())
     }
 
-    /// How often a worker has died.
-    pub fn deaths(&self, worker: u32) -> u64 {
-        self.workers.get(worker as usize).map_or(0, |worker| worker.restarts)
-    }
-
-    /// How many workers there are.
-    pub fn workers(&self) -> usize {
-        self.workers.len()
-    }
-
     /// How many rules there are.
     pub fn rule_count(&self) -> usize {
         self.rules.len()
@@ -307,87 +283,6 @@ impl Router {
         self.dirty = true;
     }
 
-    /// Another number of workers that are bound to no core.
-    fn set_workers(&mut self, workers: u32) {
-        if !self.layout.set_workers(workers) {
-            return;
-        }
-        let plans = self.layout.plans();
-        if self.workers.len() < plans.len() {
-            self.workers.resize(plans.len(), Worker::default());
-        }
-        self.uneven = true;
-        self.resized = true;
-        self.due = true;
-    }
-
-    /// A worker that was too many has ended, and its last report has come.
-    fn worker_stopped(&mut self, number: u32) {
-        if let Some(worker) = self.workers.get_mut(number as usize) {
-            self.lost_slots.merge(&std::mem::take(&mut worker.slots));
-            *worker = Worker::default();
-        }
-        let wanted = self.layout.free().end as usize;
-        while self.workers.len() > wanted && self.workers.last().is_some_and(|last| !last.running) {
-            self.workers.pop();
-        }
-        self.due = true;
-    }
-
-    fn ready(&mut self, number: u32, tier: String, reason: Option<String>, notes: Vec<String>) {
-        // The first time: what others have is shared with it.
-        self.uneven |=
-            self.workers.get(number as usize).is_some_and(|worker| worker.tier.is_empty());
-        if let Some(worker) = self.workers.get_mut(number as usize) {
-            worker.tier = tier;
-            worker.reason = reason;
-            worker.notes = notes;
-            worker.running = true;
-            // Ports may wait for it.
-            self.dirty = true;
-        }
-    }
-
-    fn worker_died(&mut self, number: u32, reason: String) {
-        if let Some(worker) = self.workers.get_mut(number as usize) {
-            self.lost_slots.merge(&std::mem::take(&mut worker.slots));
-            worker.running = false;
-            worker.last_death.clone_from(&reason);
-            worker.reason = Some(reason);
-            worker.generation = 0;
-            worker.restarts += 1;
-        }
-    }
-
-    /// There are so many workers, and there shall be those of the layout.
-    pub(super) fn resize_from(&mut self, workers: usize) {
-        let most = workers.max(self.layout.plans().len());
-        self.workers.resize(most, Worker::default());
-        self.uneven = true;
-        self.resized = true;
-        self.due = true;
-    }
-
-    fn data_plane_died(&mut self, reason: &str) {
-        self.workers_gone(Some(reason));
-        self.ports.all_gone();
-    }
-
-    /// What they have counted stays.
-    fn workers_gone(&mut self, reason: Option<&str>) {
-        for worker in &mut self.workers {
-            self.lost_slots.merge(&std::mem::take(&mut worker.slots));
-            worker.running = false;
-            worker.reason = reason.map(str::to_owned);
-            worker.generation = 0;
-        }
-    }
-
-    /// What a port has counted, as far as it is known.
-    pub fn port_counters(&self, port: u32) -> PortCounters {
-        self.ports.by_id(port).map(|port| port.counters.clone()).unwrap_or_default()
-    }
-
     /// The table that is in force.
     pub fn table(&self) -> Arc<Fib> {
         Arc::new(self.fib.unpack())
@@ -397,19 +292,6 @@ impl Router {
     pub fn publish_again(&mut self) {
         self.resend = true;
         self.dirty = true;
-    }
-
-    fn report(&mut self, report: WorkerReport) {
-        for (port, counters) in report.ports {
-            self.ports.report(port, counters);
-        }
-        if let Some(worker) = self.workers.get_mut(report.worker as usize) {
-            // An older report would bring back what slots counted for their owners before.
-            if report.generation >= self.last_reset {
-                worker.slots = report.slots;
-            }
-            worker.counters = report.counters;
-        }
     }
 
     /// Resolves all rules against the interfaces there are, and asks for what follows from it. The
@@ -475,109 +357,9 @@ impl Router {
         self.outputs.push_back(Output::Publish { fib, reset_rules, reset_outputs });
     }
 
-    fn update_ports(&mut self, now: Time) {
-        let wanted = self.needed.iter().flat_map(|(key, filter)| self.divide(*key, filter));
-        let wanted: BTreeMap<PortKey, Wanted> = wanted.collect();
-        let crew = Crew {
-            running: self.workers.iter().map(|worker| worker.running).collect(),
-            expected: self
-                .workers
-                .iter()
-                .map(|worker| worker.running || worker.restarts == 0)
-                .collect(),
-            free: self.layout.free(),
-        };
-        if std::mem::take(&mut self.uneven) {
-            // Away from workers that are to end before those end; to new ones when they run.
-            let steps = self.ports.spread(&crew);
-            self.carry_out(steps);
-        }
-        if std::mem::take(&mut self.resized) {
-            self.outputs.push_back(Output::Workers(self.layout.plans()));
-        }
-        let steps = self.ports.want(&wanted, &crew, now);
-        self.carry_out(steps);
-    }
-
-    /// The ports for what rules need: an interface is divided into shards when its first port is wanted, and
-    /// stays so while one is.
-    fn divide(&self, key: PortKey, filter: &InputFilter) -> Vec<(PortKey, Wanted)> {
-        let PortKey::Packet(iif, _) = key else {
-            return vec![(key, Wanted { filter: filter.clone(), worker: None })];
-        };
-        let bound = self.interfaces.get(iif).and_then(|link| self.layout.bound(&link.name));
-        let fresh = match &bound {
-            Some(workers) => u32::try_from(workers.len()).unwrap_or(1),
-            None => self.layout.shards(),
-        };
-        let shards = self.ports.shards(iif).unwrap_or(fresh);
-        let worker_of = |shard: u32| bound.as_ref()?.get(shard as usize).copied();
-        (0..shards)
-            .map(|shard| {
-                let want = Wanted { filter: filter.clone(), worker: worker_of(shard) };
-                (PortKey::Packet(iif, shard), want)
-            })
-            .collect()
-    }
-
-    fn carry_out(&mut self, steps: Vec<PortStep>) {
-        for step in steps {
-            self.outputs.push_back(match step {
-                PortStep::Close(port) => Output::ClosePort { port },
-                PortStep::Filter(port) => {
-                    let filter = self.ports.by_id(port).map(|port| port.filter.clone());
-                    Output::SetFilter { port, filter: filter.unwrap_or_default() }
-                }
-                PortStep::Move(port) => match self.ports.by_id(port) {
-                    Some(at) => Output::MovePort { port, worker: at.worker },
-                    None => continue,
-                },
-                PortStep::Open(port) => match self.open_step(port) {
-                    Some(open) => open,
-                    None => continue,
-                },
-            });
-        }
-    }
-
-    fn open_step(&self, id: u32) -> Option<Output> {
-        let port = self.ports.by_id(id)?;
-        let link = self.interfaces.get(port.key.iif())?;
-        Some(Output::OpenPort {
-            port: id,
-            worker: port.worker,
-            key: port.key,
-            shards: self.ports.shards(port.key.iif()).unwrap_or(1),
-            link_layer: link.link_layer,
-            filter: port.filter.clone(),
-        })
-    }
-
-    fn runs(&self, worker: u32) -> bool {
-        self.workers.get(worker as usize).is_some_and(|worker| worker.running)
-    }
-
     /// What became of a rule; none where it is disabled, or not looked at yet.
     pub(super) fn resolution(&self, entry: &Entry) -> Option<&Resolution> {
         self.resolutions.get(entry.slot.0 as usize)?.as_ref()
-    }
-
-    /// Why none of a rule's input ports is open; none where one is.
-    pub(super) fn port_trouble(&self, resolution: &Resolution) -> Option<String> {
-        let mut trouble = None;
-        for key in resolution.ports.iter() {
-            let mut behind = self.ports.behind(key).peekable();
-            behind.peek()?;
-            for port in behind {
-                let text = match &port.state {
-                    PortState::Open if self.runs(port.worker) => return None,
-                    PortState::Open | PortState::Waiting => "its worker does not run",
-                    PortState::Failed { reason, .. } => reason,
-                };
-                trouble.get_or_insert_with(|| format!("input: {text}"));
-            }
-        }
-        trouble
     }
 }
 

@@ -17,8 +17,10 @@ mod workers;
 mod world;
 
 use super::*;
-use crate::control::event::{Refusal, Reply, Request};
+use crate::control::event::{Reply, Request, WorkerReport};
+use crate::control::ports::PortState;
 use crate::control::view::{RuleStatus, State};
+use crate::fib::counters::{SlotCounters, WorkerCounters};
 use crate::types::{
     Address, Destination, Few, IfName, Input, InterfaceSelector, Join, Link, NetSnapshot,
     Output as RuleOutput, PortRange, Protocol, Route, SourceFilter, Ttl, VlanFilter,
