@@ -204,7 +204,7 @@ mod search_tests {
 }
 
 mod arrivals_tests {
-    use crate::arrivals::Arrivals;
+    use crate::arrivals::{Arrivals, Window};
     use crate::frames::{Flows, Frames, HEADERS};
     use crate::payload::Stamp;
     use mcr::sys::ring::Seen;
@@ -245,11 +245,25 @@ mod arrivals_tests {
         let arrivals = of(&[(1, 1, 0, 40, SIZE), (1, 1, 40, 1, SIZE), (1, 1, 41, 2, SIZE)]);
         assert_eq!((arrivals.frames, arrivals.super_frames), (3, 2));
         assert_eq!((arrivals.wrong_size, arrivals.foreign), (0, 0));
+        // What came at the second output is not the first one's.
+        assert_eq!((arrivals.longest_frame, arrivals.window.most), (40, 0));
         let tally = &arrivals.output(1)[1];
         assert_eq!((tally.unique, tally.duplicated, tally.reordered), (43, 0, 0));
         assert_eq!((arrivals.latency.len(), arrivals.latency.max() / 100), (43, 200));
         // The other flow and the other output got nothing.
         assert_eq!(arrivals.output(1)[0].unique + arrivals.output(0)[1].unique, 0);
+    }
+
+    #[test]
+    fn the_most_within_a_window_is_known() {
+        let mut window = Window::default();
+        for (at, count, most) in
+            [(0, 2, 2), (99_999, 3, 5), (100_000, 1, 5), (199_998, 4, 8), (500_000, 7, 8)]
+        {
+            window.came(at, count);
+            assert_eq!(window.most, most, "at {at} ns");
+        }
+        assert_eq!(of(&[(0, 0, 0, 9, SIZE)]).window.most, 9);
     }
 
     #[test]

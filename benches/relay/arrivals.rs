@@ -4,11 +4,39 @@ use super::payload::Stamp;
 use super::tally::Tally;
 use hdrhistogram::Histogram;
 use mcr::sys::ring::Seen;
+use std::collections::VecDeque;
 
 /// `VIRTIO_NET_HDR_GSO_UDP_L4`.
 const GSO_UDP_L4: u8 = 5;
 /// Ethernet, IPv4 without options, UDP.
 const HEADERS: usize = 14 + 20 + 8;
+/// Nanoseconds within which datagrams are counted together.
+const WINDOW: u64 = 100_000;
+
+/// The most datagrams that came within any 100 us.
+#[derive(Default)]
+pub(crate) struct Window {
+    /// When, and how many, of the last 100 us.
+    recent: VecDeque<(u64, u64)>,
+    within: u64,
+    pub(crate) most: u64,
+}
+
+impl Window {
+    /// So many came at this time, in the order of time.
+    pub(crate) fn came(&mut self, at: u64, count: u64) {
+        while let Some(&(first, gone)) = self.recent.front()
+            && at.saturating_sub(first) >= WINDOW
+        {
+            self.within -= gone;
+            self.recent.pop_front();
+        }
+        self.recent.push_back((at, count));
+        self.within += count;
+        self.most = self.most.max(self.within);
+    }
+}
+
 /// What came.
 pub(crate) struct Arrivals {
     /// One for each output and flow, flow by flow.
@@ -18,6 +46,10 @@ pub(crate) struct Arrivals {
     pub(crate) frames: u64,
     /// Those with several datagrams.
     pub(crate) super_frames: u64,
+    /// Datagrams of the longest.
+    pub(crate) longest_frame: u64,
+    /// How close together they came, at the first output.
+    pub(crate) window: Window,
     /// Datagrams of another size than was sent.
     pub(crate) wrong_size: u64,
     /// Datagrams that are none of ours, or of a flow or output that is not in use.
@@ -39,6 +71,8 @@ impl Arrivals {
             flows,
             frames: 0,
             super_frames: 0,
+            longest_frame: 0,
+            window: Window::default(),
             wrong_size: 0,
             foreign: 0,
             missed: 0,
@@ -73,6 +107,10 @@ impl Arrivals {
         } else {
             (1, bytes == size)
         };
+        self.longest_frame = self.longest_frame.max(count);
+        if output == 0 {
+            self.window.came(seen.at, count);
+        }
         if !right {
             self.wrong_size += count;
         }

@@ -35,6 +35,8 @@ pub(crate) enum What {
     Highest(f64),
     /// Added latency at 10,000 datagrams a second; with a real-time priority or without.
     Latency { fifo: bool },
+    /// What arrives how evenly, how late and for how much run time, at a rate; in bursts or one by one.
+    Pattern { rate: f64, one_by_one: bool },
     /// Every byte of every datagram, at a rate, through a real receiver.
     Bytes(f64),
     /// Loss of an unchanged rule at a rate while the others are changed.
@@ -52,6 +54,8 @@ pub(crate) enum Who {
     Mcr,
     /// The same with one rule and with 10,000.
     McrRules,
+    /// The same with each of the settings that trade latency, CPU and evenness.
+    McrSettings,
 }
 
 const PLAIN: Case = Case {
@@ -188,6 +192,22 @@ pub(crate) const CASES: &[Case] = &[
         title: "added latency, 10,000 datagrams/s, one by one, SCHED_FIFO",
         goal: "p99.9 at most 150 us",
         what: What::Latency { fifo: true },
+        ..PLAIN
+    },
+    Case {
+        name: "settings-paced",
+        title: "settings, an evenly paced sender: 50,000 datagrams/s, one by one",
+        goal: "none; what each setting does to pace, latency and CPU",
+        what: What::Pattern { rate: 50_000.0, one_by_one: true },
+        who: Who::McrSettings,
+        ..PLAIN
+    },
+    Case {
+        name: "settings-bursts",
+        title: "settings, a sender of bursts: 200,000 datagrams/s",
+        goal: "none; what each setting does to pace, latency and CPU",
+        what: What::Pattern { rate: 200_000.0, one_by_one: false },
+        who: Who::McrSettings,
         ..PLAIN
     },
     Case {

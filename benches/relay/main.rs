@@ -167,7 +167,7 @@ fn run_case(
     repeat: u32,
     effort: Effort,
 ) -> Outcome {
-    let with_rules: Vec<Mcr> = match case.who {
+    let variants: Vec<Mcr> = match case.who {
         Who::McrRules => systems
             .iter()
             .filter_map(|system| system.mcr())
@@ -177,13 +177,20 @@ fn run_case(
             .iter()
             .filter_map(|system| Some(system.mcr()?.with_idle_rules(special::RULES)))
             .collect(),
+        Who::McrSettings => systems
+            .iter()
+            .filter_map(|system| system.mcr())
+            .flat_map(Mcr::with_each_setting)
+            .collect(),
         Who::Mcr | Who::All => Vec::new(),
     };
     let takes_part = |system: &&dyn System| match case.who {
         Who::All => true,
-        Who::Mcr | Who::McrRules => with_rules.is_empty() && system.mcr().is_some(),
+        Who::Mcr | Who::McrRules | Who::McrSettings => {
+            variants.is_empty() && system.mcr().is_some()
+        }
     };
-    let ours = with_rules.iter().map(|mcr| mcr as &dyn System);
+    let ours = variants.iter().map(|mcr| mcr as &dyn System);
     let others = systems.iter().map(|system| &**system).filter(takes_part);
     let systems: Vec<&dyn System> = ours.chain(others).collect();
 

@@ -28,6 +28,9 @@ pub(crate) struct Effort {
     pub(crate) step: Duration,
 }
 
+/// Datagrams a second where latency is measured.
+const LATENCY_RATE: f64 = 10_000.0;
+
 /// One number.
 #[derive(Clone, Debug)]
 pub(crate) struct Value {
@@ -71,7 +74,10 @@ pub(crate) fn baseline(bench: &mut Bench, case: &Case, effort: Effort) -> Option
             let traffic = traffic(case.ingress, case.flows, rate, effort.trial);
             Some(bench.trial(&traffic, case.outputs, None))
         }
-        What::Latency { .. } => Some(bench.direct(&one_by_one(effort))),
+        What::Latency { .. } => Some(bench.direct(&one_by_one(LATENCY_RATE, effort))),
+        What::Pattern { rate, one_by_one } => {
+            Some(bench.trial(&pattern(rate, one_by_one, effort), case.outputs, None))
+        }
         _ => None,
     }
 }
@@ -99,8 +105,14 @@ pub(crate) fn measure(
         }
         What::Highest(first) => highest(bench, case, first, outputs, &running, effort),
         What::Latency { .. } => {
-            let trial = bench.trial(&one_by_one(effort), outputs, Some(&running));
-            latency(trial, baseline)
+            let sent = one_by_one(LATENCY_RATE, effort);
+            latency(bench.trial(&sent, outputs, Some(&running)), baseline)
+        }
+        What::Pattern { rate, one_by_one } => {
+            let traffic = pattern(rate, one_by_one, effort);
+            let mut measured = cpu(bench, &traffic, outputs, &running, baseline);
+            evenness(&mut measured);
+            measured
         }
         What::Bytes(rate) => {
             let traffic = traffic(case.ingress, case.flows, rate, effort.trial);
@@ -129,8 +141,26 @@ pub(crate) fn in_words(drops: &BTreeMap<String, u64>) -> String {
 }
 
 /// Latency is measured without bursts: in a burst the later ones wait for the earlier ones.
-fn one_by_one(effort: Effort) -> Traffic {
-    Traffic { burst: Some(1), ..traffic(Ingress::Nic, 1, 10_000.0, effort.trial) }
+fn one_by_one(rate: f64, effort: Effort) -> Traffic {
+    Traffic { burst: Some(1), ..traffic(Ingress::Nic, 1, rate, effort.trial) }
+}
+
+fn pattern(rate: f64, paced: bool, effort: Effort) -> Traffic {
+    match paced {
+        true => one_by_one(rate, effort),
+        false => traffic(Ingress::Nic, 1, rate, effort.trial),
+    }
+}
+
+/// When the copies came, beside what they cost.
+fn evenness(measured: &mut Measured) {
+    let Some(trial) = measured.trials.last() else { return };
+    let [p50, p99, ..] = trial.latency_us;
+    let (most, longest) = (trial.most_in_window as f64, trial.longest_frame as f64);
+    measured.value("from the sender, p50", "us", p50);
+    measured.value("from the sender, p99", "us", p99);
+    measured.value("most within 100 us", "datagrams", most);
+    measured.value("most in one frame", "datagrams", longest);
 }
 
 fn cpu(

@@ -56,6 +56,10 @@ pub(crate) struct Trial {
     pub(crate) frames: u64,
     /// Frames with several datagrams.
     pub(crate) super_frames: u64,
+    /// Datagrams of the longest frame.
+    pub(crate) longest_frame: u64,
+    /// The most datagrams that arrived within 100 us at the first output.
+    pub(crate) most_in_window: u64,
     /// Frames that the sink itself missed: then the losses say nothing.
     pub(crate) sink_missed: u64,
     /// Run times, nanoseconds. Of the generator without what follows.
@@ -237,6 +241,8 @@ fn summary(
         foreign: arrivals.foreign,
         frames: arrivals.frames,
         super_frames: arrivals.super_frames,
+        longest_frame: arrivals.longest_frame,
+        most_in_window: arrivals.window.most,
         sink_missed: arrivals.missed,
         generator_cpu: sent.cpu,
         generator_idle: sent.idle,

@@ -23,6 +23,8 @@ pub(crate) struct Mcr {
     directory: PathBuf,
     /// Lines of the file beside the rules, such as `dataplane: { workers: 2 },`.
     pub(crate) settings: String,
+    /// Fields of every output beside group and port, such as `burst: 1`.
+    pub(crate) output: String,
     /// Rules beside those of the flows, for groups that nobody sends to.
     pub(crate) idle_rules: u32,
 }
@@ -32,7 +34,8 @@ impl Mcr {
     pub(crate) fn this() -> Self {
         let mcrd = Path::new(env!("CARGO_BIN_EXE_mcrd"));
         let directory = mcrd.parent().expect("target/release").to_owned();
-        Self { name: "mcr".to_owned(), directory, settings: String::new(), idle_rules: 0 }
+        let (settings, output) = (String::new(), String::new());
+        Self { name: "mcr".to_owned(), directory, settings, output, idle_rules: 0 }
     }
 
     /// Those of a directory.
@@ -45,6 +48,26 @@ impl Mcr {
     pub(crate) fn with_idle_rules(&self, count: u32) -> Self {
         let name = format!("{}, {} rules beside", self.name, count);
         Self { name, idle_rules: count, ..self.clone() }
+    }
+
+    /// The same as it is, and with each setting that trades latency, CPU and evenness.
+    pub(crate) fn with_each_setting(&self) -> Vec<Self> {
+        let with = |name: &str, plane: &str, output: &str| Self {
+            name: format!("{}, {name}", self.name),
+            settings: format!("dataplane: {{ {plane} }},"),
+            output: output.to_owned(),
+            ..self.clone()
+        };
+        vec![
+            self.clone(),
+            with("io: \"syscalls\"", "io: 'syscalls'", ""),
+            with("burst: 1", "", "burst: 1"),
+            with("coalesceUsecs: 50", "coalesceUsecs: 50", ""),
+            with("coalesceUsecs: 250", "coalesceUsecs: 250", ""),
+            with("coalesceUsecs: 250, burst: 1", "coalesceUsecs: 250", "burst: 1"),
+            with("busyPollUsecs: 100", "busyPollUsecs: 100", ""),
+            with("sched: \"fifo\"", "sched: 'fifo'", ""),
+        ]
     }
 
     fn program(&self, name: &str) -> String {
@@ -74,7 +97,7 @@ impl Mcr {
 
     /// The file for a job. `version` changes every rule that is not sent to.
     pub(crate) fn config(&self, job: &Job, version: u32) -> String {
-        let (settings, idle_rules) = (&self.settings, self.idle_rules);
+        let Self { settings, output, idle_rules, .. } = self;
         let mut text = format!("{{ {settings} rules: [\n");
         let mut rule = |name: String, group: Ipv4Addr, port: u16| {
             let from = format!("interface: 'in0', group: '{group}', port: {PORT}");
@@ -82,19 +105,19 @@ impl Mcr {
             for number in 0..job.outputs {
                 let _ = write!(
                     text,
-                    " {{ interface: 'out{number}', group: '{group}', port: {port} }},"
+                    " {{ interface: 'out{number}', group: '{group}', port: {port}, {output} }},"
                 );
             }
             text.push_str(" ] },\n");
         };
         // The rules in use stand in the middle of the others.
-        for number in 0..idle_rules / 2 {
+        for number in 0..*idle_rules / 2 {
             idle(&mut rule, number, version);
         }
         for flow in 0..job.flows.count {
             rule(format!("flow-{flow}"), job.flows.group(flow), PORT);
         }
-        for number in idle_rules / 2..idle_rules {
+        for number in *idle_rules / 2..*idle_rules {
             idle(&mut rule, number, version);
         }
         text + "] }\n"
