@@ -50,6 +50,8 @@ pub(crate) enum What {
 pub(crate) enum Who {
     /// Every system.
     All,
+    /// Every system, and mcr with a worker that polls.
+    AllAndBusyPoll,
     /// mcr and what has its command line.
     Mcr,
     /// The same with one rule and with 10,000.
@@ -185,6 +187,7 @@ pub(crate) const CASES: &[Case] = &[
         title: "added latency, 10,000 datagrams/s, one by one, default scheduler",
         goal: "p50 at most 30 us, p99 at most 300 us, on an idle machine",
         what: What::Latency { fifo: false },
+        who: Who::AllAndBusyPoll,
         ..PLAIN
     },
     Case {

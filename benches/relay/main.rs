@@ -182,10 +182,16 @@ fn run_case(
             .filter_map(|system| system.mcr())
             .flat_map(Mcr::with_each_setting)
             .collect(),
+        Who::AllAndBusyPoll => systems
+            .iter()
+            .filter_map(|system| system.mcr())
+            .flat_map(|mcr| [mcr.clone(), mcr.with_busy_poll()])
+            .collect(),
         Who::Mcr | Who::All => Vec::new(),
     };
     let takes_part = |system: &&dyn System| match case.who {
         Who::All => true,
+        Who::AllAndBusyPoll => system.mcr().is_none(),
         Who::Mcr | Who::McrRules | Who::McrSettings => {
             variants.is_empty() && system.mcr().is_some()
         }

@@ -52,12 +52,7 @@ impl Mcr {
 
     /// The same as it is, and with each setting that trades latency, CPU and evenness.
     pub(crate) fn with_each_setting(&self) -> Vec<Self> {
-        let with = |name: &str, plane: &str, output: &str| Self {
-            name: format!("{}, {name}", self.name),
-            settings: format!("dataplane: {{ {plane} }},"),
-            output: output.to_owned(),
-            ..self.clone()
-        };
+        let with = |name, plane, output| self.with(name, plane, output);
         vec![
             self.clone(),
             with("io: \"syscalls\"", "io: 'syscalls'", ""),
@@ -65,9 +60,24 @@ impl Mcr {
             with("coalesceUsecs: 50", "coalesceUsecs: 50", ""),
             with("coalesceUsecs: 250", "coalesceUsecs: 250", ""),
             with("coalesceUsecs: 250, burst: 1", "coalesceUsecs: 250", "burst: 1"),
-            with("busyPollUsecs: 100", "busyPollUsecs: 100", ""),
+            self.with_busy_poll(),
             with("sched: \"fifo\"", "sched: 'fifo'", ""),
         ]
+    }
+
+    /// The same with a worker that looks for datagrams for a while before it sleeps.
+    pub(crate) fn with_busy_poll(&self) -> Self {
+        self.with("busyPollUsecs: 100", "busyPollUsecs: 100", "")
+    }
+
+    /// The same with a setting of the data plane and one of the outputs.
+    fn with(&self, name: &str, plane: &str, output: &str) -> Self {
+        Self {
+            name: format!("{}, {name}", self.name),
+            settings: format!("dataplane: {{ {plane} }},"),
+            output: output.to_owned(),
+            ..self.clone()
+        }
     }
 
     fn program(&self, name: &str) -> String {
