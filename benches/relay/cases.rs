@@ -224,7 +224,7 @@ pub(crate) const CASES: &[Case] = &[
     Case {
         name: "memory",
         title: "resident memory",
-        goal: "idle 20 MiB; + 10 MiB for 10,000 rules; + 5 MiB for 200 interfaces; + 34 MiB a worker",
+        goal: "idle 20 MiB; + 10 MiB for 10,000 rules; + 5 MiB for 200 interfaces; + 34 MiB a worker with its ring",
         what: What::Memory,
         who: Who::Mcr,
         ..PLAIN

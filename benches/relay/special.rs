@@ -75,22 +75,24 @@ pub(crate) fn memory(bench: &Bench, system: &dyn System) -> Measured {
     let Some(mcr) = system.mcr() else { return measured };
     let network = &bench.network;
     let none = Job { flows: flows(0), outputs: 1, fifo: false };
+    // Rings are of a fixed size, and would hide what rules and interfaces take.
     let resident = |settings: &str, rules: u32| {
         let mut with = mcr.clone();
-        (with.settings, with.idle_rules) = (settings.to_owned(), rules);
+        (with.settings, with.idle_rules) = (format!("dataplane: {{ {settings} }},"), rules);
         settled(&with.start(network, &none))
     };
     let idle = resident("", 0);
     measured.value("idle", "MiB", idle / MIB);
-    measured.value("10,000 rules more", "MiB", (resident("", RULES + 1) - idle) / MIB);
-    let two = resident("dataplane: { workers: 2 },", 0);
-    measured.value("a worker more", "MiB", (two - idle) / MIB);
+    measured.value("10,000 rules more", "MiB", (resident("rings: 0", RULES + 1) - idle) / MIB);
+    measured.value("a worker more", "MiB", (resident("workers: 2", 0) - idle) / MIB);
+    let ring = resident("rings: 1", 1) - resident("rings: 0", 1);
+    measured.value("a ring more", "MiB", ring / MIB);
 
     // One rule for each of many interfaces, so that each is bound; they come while it runs.
     let from = |number| format!("interface: 'p{number}', group: '239.9.0.1', port: 5000");
     let to = "outputs: [{ interface: 'out0', group: '239.9.0.1', port: 5000 }]";
     let rules = (0..INTERFACES).map(|number| format!("{{ input: {{ {} }}, {to} }},", from(number)));
-    let text = format!("{{ rules: [ {} ] }}", rules.collect::<Vec<_>>().join("\n"));
+    let text = format!("{{ dataplane: {{ rings: 0 }}, rules: [ {} ] }}", rules.collect::<Vec<_>>().join("\n"));
     let running = mcr.start_with(network, &none, &text);
     let pending = settled(&running);
     for number in 0..INTERFACES {

@@ -11,6 +11,9 @@ pub(super) const BUFFER_BYTES: u32 = 65_536;
 /// 512 buffers.
 pub(super) const DEFAULT_RECEIVE_BUFFER_BYTES: u32 = 33_554_432;
 
+/// Input sockets with rings: a red and a blue network of media.
+pub(super) const DEFAULT_RINGS: u32 = 2;
+
 /// How long a new control lets live what it does not know.
 pub(super) const DEFAULT_HOLD_TIME: Duration = Duration::from_secs(30);
 
@@ -37,6 +40,8 @@ pub struct Dataplane {
     /// Bytes of receive buffers of each worker, and bytes that may wait in the kernel for each input
     /// socket; 64 KiB to 1 GiB.
     pub receive_buffer_bytes: u32,
+    /// Packet sockets that have rings of half of that, 0 to 64.
+    pub rings: u32,
     /// The same as a number of 64 KiB buffers, at least 1.
     pub buffers: u32,
 }
@@ -53,6 +58,7 @@ impl Default for Dataplane {
             hold_time: DEFAULT_HOLD_TIME,
             pinning: BTreeMap::new(),
             receive_buffer_bytes: DEFAULT_RECEIVE_BUFFER_BYTES,
+            rings: DEFAULT_RINGS,
             buffers: DEFAULT_RECEIVE_BUFFER_BYTES / BUFFER_BYTES,
         }
     }

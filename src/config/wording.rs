@@ -80,6 +80,7 @@ fn right(expected: &str, key: &str) -> String {
         ("u32", "workers") => number("from 1 to 64"),
         ("u32", "receiveBufferBytes") => number("from 65536 to 1073741824"),
         ("u32", "version") => "1".to_owned(),
+        ("u32", "rings") => number("from 0 to 64"),
         ("u32", "shards") => number("from 1 to 16"),
         ("u32", "coalesceUsecs" | "busyPollUsecs") => number("from 0 to 10000"),
         ("u32", "burst") => number("from 1 to 64"),

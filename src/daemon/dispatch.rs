@@ -8,7 +8,7 @@ use crate::dataplane::link::{Ingress, PortId, Report};
 use crate::dataplane::process::message::{Note, PortSpec, ToPlane, WorkerState};
 use crate::fib::counters::PortCounters;
 use crate::sockets::membership::Memberships;
-use crate::sockets::ports::{Bridge, InputSocket};
+use crate::sockets::ports::{Bridge, InputSocket, Room};
 use crate::sockets::shards::Family;
 use crate::types::{IfIndex, InputFilter, LinkLayer, Membership};
 use std::collections::btree_map::Entry;
@@ -37,8 +37,12 @@ pub(super) struct Sockets {
     failing: BTreeMap<u32, String>,
     /// Workers that answer.
     running: BTreeSet<u32>,
+    /// Those of them that read rings.
+    ring_readers: BTreeSet<u32>,
     /// Bytes that may wait in the kernel for each input port.
     receive_buffer: u32,
+    /// Packet sockets that may have a ring at a time.
+    rings: usize,
 }
 
 /// An input port that the data plane has.
@@ -53,10 +57,18 @@ struct Input {
 }
 
 impl Sockets {
-    pub(super) fn new(plane: Plane, workers: u32, kept: Vec<u64>, receive_buffer: u32) -> Self {
+    pub(super) fn new(
+        plane: Plane,
+        workers: u32,
+        kept: Vec<u64>,
+        receive_buffer: u32,
+        rings: usize,
+    ) -> Self {
         Self {
             plane: Some(plane),
             receive_buffer,
+            rings,
+            ring_readers: BTreeSet::new(),
             inputs: BTreeMap::new(),
             families: BTreeMap::new(),
             failing: BTreeMap::new(),
@@ -128,20 +140,20 @@ impl Sockets {
         link_layer: LinkLayer,
         filter: &InputFilter,
     ) -> io::Result<()> {
+        let room = self.room(worker, shards);
         let (input, ingress) = match key {
             PortKey::Packet(iif, shard) if shards > 1 => {
                 let family = match self.families.entry(iif) {
                     Entry::Occupied(family) => family.into_mut(),
                     Entry::Vacant(place) => {
-                        place.insert(Family::open(iif, link_layer, self.receive_buffer, shards)?)
+                        place.insert(Family::open(iif, link_layer, room, shards)?)
                     }
                 };
                 (family.take(shard, filter)?, Ingress::Packet(link_layer))
             }
-            PortKey::Packet(iif, _) => (
-                InputSocket::packet(iif, link_layer, filter, self.receive_buffer)?,
-                Ingress::Packet(link_layer),
-            ),
+            PortKey::Packet(iif, _) => {
+                (InputSocket::packet(iif, link_layer, filter, room)?, Ingress::Packet(link_layer))
+            }
             PortKey::Udp(iif, address, udp_port) => (
                 InputSocket::udp(iif, address, udp_port, self.receive_buffer)?,
                 Ingress::Udp(SocketAddrV4::new(address, udp_port)),
@@ -158,6 +170,13 @@ impl Sockets {
         self.send(&ToPlane::Open { worker, port: spec.clone() }, Some(shared));
         self.inputs.insert(port, Input { spec, worker, socket: input, closing: false });
         Ok(())
+    }
+
+    /// What a new input port of a worker gets, or so many that divide an interface: the first ones have rings.
+    fn room(&self, worker: u32, shards: u32) -> Room {
+        let used = self.inputs.values().filter(|input| input.socket.has_ring()).count();
+        let ring = self.ring_readers.contains(&worker) && used + shards as usize <= self.rings;
+        Room { bytes: self.receive_buffer, ring }
     }
 
     /// Takes over a port that an earlier control has opened: what it is to the core.
@@ -267,11 +286,17 @@ impl Sockets {
 
     /// Its ports are read again when it is started again.
     pub(super) fn worker_died(&mut self, worker: u32) {
+        self.ring_readers.remove(&worker);
         self.running.remove(&worker);
     }
 
-    /// A worker runs, or runs again.
-    pub(super) fn worker_started(&mut self, worker: u32) {
+    /// A worker runs, or runs again; whether it reads rings.
+    pub(super) fn worker_started(&mut self, worker: u32, rings: bool) {
+        if rings {
+            self.ring_readers.insert(worker);
+        } else {
+            self.ring_readers.remove(&worker);
+        }
         self.running.insert(worker);
     }
 
@@ -281,6 +306,7 @@ impl Sockets {
         self.families.clear();
         self.failing.clear();
         self.running.clear();
+        self.ring_readers.clear();
         self.kept.clear();
         self.old_kept.clear();
         self.plane.take()
@@ -321,6 +347,7 @@ impl Sockets {
     pub(super) fn plane_replaced(&mut self, plane: Plane) -> Option<Plane> {
         let old = self.plane.replace(plane);
         self.running.clear();
+        self.ring_readers.clear();
         self.kept.clear();
         self.keep_memberships();
         old

@@ -6,7 +6,7 @@ use super::{Daemon, clock, dispatch};
 use crate::control::event::Event;
 use crate::control::notice::Notice;
 use crate::control::view::DataPlaneUpgrade;
-use crate::dataplane::link::PortId;
+use crate::dataplane::link::{PortId, Tier};
 use crate::dataplane::process::message::{FromPlane, ToPlane};
 use crate::fib::counters::PortCounters;
 use crate::types::Time;
@@ -192,8 +192,9 @@ impl Daemon {
         self.planes.started = clock::now();
         self.tell(Event::DataPlaneReplaced);
         for ready in early {
-            if let Event::WorkerReady { worker, .. } = &ready {
-                self.sockets.worker_started(*worker);
+            if let Event::WorkerReady { worker, tier, .. } = &ready {
+                // It is this program's, whose io_uring workers all read rings.
+                self.sockets.worker_started(*worker, tier == Tier::UringRings.name());
             }
             self.tell(ready);
         }

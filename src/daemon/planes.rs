@@ -4,7 +4,7 @@ use super::plane::{Place, Plane};
 use super::{Daemon, clock, dispatch};
 use crate::control::event::Event;
 use crate::control::notice::Notice;
-use crate::dataplane::link::Settings;
+use crate::dataplane::link::{Settings, Tier};
 use crate::dataplane::process::message::{FromPlane, ToPlane};
 use crate::types::Time;
 use std::time::Duration;
@@ -52,7 +52,7 @@ impl Daemon {
         match heard {
             Err(reason) => self.plane_died(&reason),
             Ok(FromPlane::Ready { worker, tier, reason, notes }) => {
-                self.sockets.worker_started(worker);
+                self.sockets.worker_started(worker, tier == Tier::UringRings);
                 let tier = tier.name().to_owned();
                 self.tell(Event::WorkerReady { worker, tier, reason, notes });
             }
@@ -130,7 +130,8 @@ impl Daemon {
                 self.sockets.plane_started(plane, workers);
                 for (worker, state) in (0u32..).zip(&found.inventory.workers) {
                     if let Some(ready) = dispatch::ready_event(worker, state) {
-                        self.sockets.worker_started(worker);
+                        let rings = state.tier == Some(Tier::UringRings);
+                        self.sockets.worker_started(worker, rings);
                         self.tell(ready);
                     }
                 }

@@ -14,7 +14,7 @@ use crate::control::adopt::KeptPort;
 use crate::control::event::{Event, Refusal};
 use crate::control::layout::Layout;
 use crate::control::router::Router;
-use crate::dataplane::link::{IoChoice, Sched, Settings};
+use crate::dataplane::link::{IoChoice, Sched, Settings, Tier};
 use crate::dataplane::process::message::{Inventory, PortSpec};
 use crate::netlink::Monitor;
 use crate::sockets::ports::Bridge;
@@ -76,7 +76,8 @@ impl Daemon {
         let mut router = Router::new(now, layout, std::process::id());
         let receive_buffer = loaded.dataplane.receive_buffer_bytes;
         let kept = inventory.kept.clone();
-        let mut sockets = Sockets::new(plane, workers, kept, receive_buffer);
+        let rings = loaded.dataplane.rings as usize;
+        let mut sockets = Sockets::new(plane, workers, kept, receive_buffer, rings);
         info!(rules = loaded.rules.len(), workers, "starting");
         let but_workers =
             |settings: &Settings| Settings { workers: Vec::new(), ..settings.clone() };
@@ -177,6 +178,7 @@ fn meet_workers(router: &mut Router, sockets: &mut Sockets, inventory: &Inventor
             sockets.worker_died(worker);
             continue;
         };
+        sockets.worker_started(worker, state.tier == Some(Tier::UringRings));
         if let Err(refusal) = router.handle(clock::now(), ready) {
             error!(error = %refusal, "event refused");
         }

@@ -81,6 +81,8 @@ pub enum PortEvent {
     Failed(PortHandle, std::io::Error),
     /// The kernel could not hand over one frame for this reason; receiving goes on.
     Refused(PortHandle, i32),
+    /// The kernel had room for the beginning of one frame only, and dropped it; receiving goes on.
+    NoRoom(PortHandle),
 }
 
 /// Where a send goes, by the kind of its socket.

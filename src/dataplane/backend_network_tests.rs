@@ -8,8 +8,8 @@ use crate::dataplane::rewrite::{Framing, Rewrite, Template};
 use crate::dataplane::syscalls::SyscallBackend;
 use crate::dataplane::uring::UringBackend;
 use crate::sockets::membership::Memberships;
-use crate::sys::packet;
 use crate::sys::test_namespace::{ip, run};
+use crate::sys::{packet, packet_ring};
 use crate::types::{IfIndex, LinkLayer, Membership};
 use etherparse::PacketBuilder;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
@@ -65,12 +65,19 @@ fn carries(name: &str) {
     ip(&format!("link set {name} txqueuelen 1000"));
 }
 
-/// Begins to read what arrives on an interface.
-fn listen(backend: &mut impl Backend, ifindex: u32) {
+/// Begins to read what arrives on an interface, in a ring or not.
+fn listen_with(backend: &mut impl Backend, ifindex: u32, ring: bool) -> PortHandle {
     let socket = packet::socket().expect("a packet socket");
     packet::set_receive_options(socket.as_fd()).expect("options");
+    if ring {
+        packet_ring::give_ring(socket.as_fd(), 65_536).expect("a ring");
+    }
     packet::bind(socket.as_fd(), ifindex).expect("binds");
-    backend.open(socket, Ingress::Packet(LinkLayer::Ethernet)).expect("opens");
+    backend.open(socket, Ingress::Packet(LinkLayer::Ethernet)).expect("opens")
+}
+
+fn listen(backend: &mut impl Backend, ifindex: u32) {
+    listen_with(backend, ifindex, false);
 }
 
 /// The next datagram to the group, with what the kernel says beside it and its payload.
@@ -261,6 +268,121 @@ fn applications_on_this_host_are_reached_over_lo<B: Backend>(mut backend: B) {
     app.set_nonblocking(true).expect("does not wait");
     let again = app.recv(&mut [0; 64]).expect_err("each came once");
     assert_eq!(again.kind(), std::io::ErrorKind::WouldBlock);
+}
+
+/// Waits for so many frames of the unknown protocol 0x88b5: number and length of each, and whether it was in
+/// the ring. The last batch is not given back.
+fn numbered(
+    backend: &mut UringBackend,
+    count: usize,
+    events: &mut Vec<PortEvent>,
+) -> (Vec<(u32, u32, bool)>, Vec<Frame>) {
+    let (mut seen, mut frames) = (Vec::new(), Vec::new());
+    while seen.len() < count {
+        backend.recycle(&frames);
+        frames.clear();
+        let is_late = backend.receive(&mut frames, events).expect("receives");
+        assert!(!is_late, "nothing comes: {seen:?}");
+        for frame in &frames {
+            let bytes = &backend.buffer(frame.buffer)[frame.start as usize..][..frame.len as usize];
+            if bytes[12..14] == [0x88, 0xb5] {
+                let number = u32::from_ne_bytes(bytes[14..18].try_into().expect("four"));
+                seen.push((number, frame.len, frame.buffer > u32::from(u16::MAX)));
+            }
+        }
+    }
+    (seen, frames)
+}
+
+/// Sends frames of these lengths, numbered from `first` on.
+fn send_numbered(oif: u32, first: u32, lengths: &[usize]) {
+    use crate::sys::address::Address;
+    use crate::sys::mmsg::{self, Message};
+    let sender = packet::frame_sender().expect("opens");
+    for (len, number) in lengths.iter().zip(first..) {
+        let mut frame = vec![0xff; *len];
+        frame[6..14].copy_from_slice(&[2, 0, 0, 0, 0, 1, 0x88, 0xb5]);
+        frame[14..18].copy_from_slice(&number.to_ne_bytes());
+        let parts = vec![std::io::IoSlice::new(&[0; 10]), std::io::IoSlice::new(&frame)];
+        let message = Message { to: Address::link(oif), control: [0; 8], control_len: 0, parts };
+        assert_eq!(
+            mmsg::send(std::os::fd::AsRawFd::as_raw_fd(&sender), &[message]).expect("sends"),
+            1
+        );
+    }
+}
+
+#[test]
+fn a_ring_s_frames_and_those_beside_it_come_in_order() {
+    run(|| {
+        let (here, there) = veth();
+        ip("link set here mtu 9000");
+        ip("link set there mtu 9000");
+        let (mut backend, mut events) = (uring(), Vec::new());
+        let handle = listen_with(&mut backend, there, true);
+        // More than the ring has slots, and than buffers are lent, in several goes.
+        let lengths = [60, 1500, 1900, 3000, 61, 9000, 64, 8000];
+        for go in 0..30 {
+            send_numbered(here, go * 8, &lengths);
+            let (seen, frames) = numbered(&mut backend, 8, &mut events);
+            let expected = lengths.iter().zip(go * 8..);
+            let expected: Vec<_> = expected.map(|(len, n)| (n, *len as u32, *len < 2000)).collect();
+            assert_eq!(seen, expected);
+            backend.recycle(&frames);
+        }
+        assert!(events.is_empty(), "{events:?}");
+        // Without room beside the ring: named, and what comes after it is there.
+        let socket = backend.socket(handle).expect("is open");
+        packet::set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUF, &1i32).expect("is set");
+        send_numbered(here, 1000, &[9000, 9000, 9000, 60]);
+        let mut numbers = Vec::new();
+        while numbers.last() != Some(&1003) {
+            let (seen, frames) = numbered(&mut backend, 1, &mut events);
+            numbers.extend(seen.into_iter().map(|(number, ..)| number));
+            backend.recycle(&frames);
+        }
+        let no_room = events.iter().filter(|event| matches!(event, PortEvent::NoRoom(_))).count();
+        assert_eq!((no_room + numbers.len(), no_room >= 2), (4, true), "{numbers:?} {events:?}");
+    });
+}
+
+#[test]
+fn a_ring_goes_from_one_backend_to_another_and_loses_nothing() {
+    run(|| {
+        let (here, there) = veth();
+        let (mut backend, mut events) = (uring(), Vec::new());
+        let mut handle = listen_with(&mut backend, there, true);
+        for go in 0..5 {
+            send_numbered(here, go * 10, &[60; 10]);
+            let (seen, frames) = numbered(&mut backend, 10, &mut events);
+            assert_eq!(seen.first().map(|seen| seen.0), Some(go * 10));
+            backend.recycle(&frames);
+            backend.close(handle);
+            // What comes meanwhile waits.
+            send_numbered(here, 1000 + go, &[60]);
+            let socket = loop {
+                let mut frames = Vec::new();
+                let is_late = backend.receive(&mut frames, &mut events).expect("receives");
+                assert!(!is_late && frames.is_empty(), "{frames:?}");
+                if let Some(PortEvent::Closed(closed, socket)) = events.pop() {
+                    assert_eq!(closed, handle);
+                    break socket;
+                }
+            };
+            backend = uring();
+            handle = backend.open(socket, Ingress::Packet(LinkLayer::Ethernet)).expect("opens");
+            let (seen, frames) = numbered(&mut backend, 1, &mut events);
+            assert_eq!(seen, [(1000 + go, 60, true)]);
+            backend.recycle(&frames);
+        }
+        // A worker without io_uring says that it cannot read it.
+        let mut other = syscalls();
+        let socket = packet::socket().expect("a packet socket");
+        packet_ring::give_ring(socket.as_fd(), 65_536).expect("a ring");
+        let refused =
+            other.open(socket, Ingress::Packet(LinkLayer::Ethernet)).expect_err("refused");
+        assert_eq!(refused.kind(), std::io::ErrorKind::Unsupported);
+    });
 }
 
 macro_rules! for_both {

@@ -2,7 +2,7 @@
 
 use super::link::Ingress;
 use crate::fib::counters::PortCounters;
-use crate::sys::packet;
+use crate::sys::{packet, packet_ring};
 use crate::types::DropReason;
 use std::os::fd::BorrowedFd;
 
@@ -27,7 +27,8 @@ pub fn read(socket: BorrowedFd<'_>, ingress: Ingress, counters: &mut PortCounter
 /// The last reading of a port that is about to be closed: what is queued is thrown away and counted.
 pub fn finish(socket: BorrowedFd<'_>, ingress: Ingress, counters: &mut PortCounters) {
     read(socket, ingress, counters);
-    let queued = packet::discard_queued(socket);
+    let in_ring = packet_ring::discard(socket);
+    let queued = in_ring.unwrap_or_else(|| packet::discard_queued(socket));
     counters.frames += queued;
     counters.drops.add(DropReason::PortClosed, queued);
 }

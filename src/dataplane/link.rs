@@ -58,7 +58,7 @@ pub struct PortId(pub u32);
 /// How frames of a port look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ingress {
-    /// AF_PACKET with PACKET_VNET_HDR and PACKET_AUXDATA.
+    /// AF_PACKET with PACKET_VNET_HDR and PACKET_AUXDATA, with a ring or without.
     Packet(LinkLayer),
     /// A bound UDP socket with UDP_GRO, IP_RECVTTL and IP_RECVTOS: the local address and port.
     Udp(std::net::SocketAddrV4),
@@ -147,13 +147,15 @@ pub enum Tier {
     UringMultishot,
     /// poll, recvmmsg and sendmmsg.
     Syscalls,
+    /// As [`Self::UringMultishot`], and packet sockets may have rings of shared memory.
+    UringRings,
 }
 
 impl Tier {
     /// The name in `mcrctl list-workers`.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::UringMultishot => "io_uring-multishot",
+            Self::UringMultishot | Self::UringRings => "io_uring-multishot",
             Self::Syscalls => "syscalls",
         }
     }

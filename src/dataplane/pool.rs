@@ -155,7 +155,7 @@ fn work(
         IoChoice::Syscalls => "the configuration says dataplane.io: \"syscalls\"".to_owned(),
         IoChoice::Auto | IoChoice::IoUring => match UringBackend::new(wake.try_clone()?, buffers) {
             Ok(backend) => {
-                report(FromWorker::Ready { tier: Tier::UringMultishot, reason: None, notes });
+                report(FromWorker::Ready { tier: Tier::UringRings, reason: None, notes });
                 return Worker::new(backend, inbox, report, means, clock::now).run();
             }
             Err(error) if settings.io == IoChoice::IoUring => return Err(error),

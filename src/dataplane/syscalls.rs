@@ -11,6 +11,7 @@ use super::link::Ingress;
 use crate::clock;
 use crate::sys::address::Address;
 use crate::sys::mmsg::{self, Arena, Message, Received};
+use crate::sys::packet_ring;
 use crate::wire::checksum;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use slab::Slab;
@@ -172,6 +173,11 @@ fn message<'a>(arena: &'a Arena, queued: &'a Queued, pieces: &[Piece]) -> Messag
 
 impl Backend for SyscallBackend {
     fn open(&mut self, socket: OwnedFd, ingress: Ingress) -> io::Result<PortHandle> {
+        if matches!(ingress, Ingress::Packet(_)) && packet_ring::has_ring(socket.as_fd()) {
+            // Control opens another one, now that it knows what this worker can do.
+            let text = "the socket has a ring, which only io_uring workers read";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+        }
         let at = self.ports.insert(PortState { socket, ingress, errors: 0, closing: false });
         Ok(PortHandle(u32::try_from(at).map_err(io::Error::other)?))
     }

@@ -2,13 +2,23 @@
 //! and what the kernel counts at them.
 
 use super::filter;
-use crate::sys::packet;
+use crate::sys::{packet, packet_ring};
 use crate::types::{IfIndex, InputFilter, LinkLayer};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// What may wait in the kernel for the worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes at the socket: a limit, not an allocation.
+    pub bytes: u32,
+    /// Half as many are a ring of shared memory that a packet socket's frames come in. They are allocated. A
+    /// socket that cannot have it does without.
+    pub ring: bool,
+}
 
 /// An input socket in control's hands.
 #[derive(Debug)]
@@ -47,15 +57,14 @@ impl Bridge {
 }
 
 impl InputSocket {
-    /// An AF_PACKET socket that receives on one interface what the filter lets in. So many bytes
-    /// may wait in the kernel for the worker: a limit, not an allocation. Needs CAP_NET_RAW.
+    /// An AF_PACKET socket that receives on one interface what the filter lets in. Needs CAP_NET_RAW.
     pub fn packet(
         iif: IfIndex,
         link_layer: LinkLayer,
         filter: &InputFilter,
-        receive_buffer: u32,
+        room: Room,
     ) -> io::Result<Self> {
-        let mut input = Self::unbound(iif, link_layer, receive_buffer, false)?;
+        let mut input = Self::unbound(iif, link_layer, room, false)?;
         // Before the socket is bound, so that nothing else ever gets in.
         input.set_filter(filter)?;
         packet::bind(input.socket.as_fd(), iif.0)?;
@@ -66,10 +75,10 @@ impl InputSocket {
     pub(super) fn shard(
         iif: IfIndex,
         link_layer: LinkLayer,
-        receive_buffer: u32,
+        room: Room,
         group: Option<u16>,
     ) -> io::Result<(Self, u16)> {
-        let input = Self::unbound(iif, link_layer, receive_buffer, true)?;
+        let input = Self::unbound(iif, link_layer, room, true)?;
         packet::attach_filter(input.socket.as_fd(), &filter::nothing())?;
         // Only a bound socket can become a member: nothing must get in before.
         packet::bind(input.socket.as_fd(), iif.0)?;
@@ -80,12 +89,7 @@ impl InputSocket {
         Ok((input, joined))
     }
 
-    fn unbound(
-        iif: IfIndex,
-        link_layer: LinkLayer,
-        receive_buffer: u32,
-        shard: bool,
-    ) -> io::Result<Self> {
+    fn unbound(iif: IfIndex, link_layer: LinkLayer, room: Room, shard: bool) -> io::Result<Self> {
         let socket = packet::socket().map_err(|error| {
             let cause = match error.raw_os_error() {
                 Some(libc::EPERM | libc::EACCES) => "mcrd needs CAP_NET_RAW: run it as root",
@@ -94,8 +98,17 @@ impl InputSocket {
             io::Error::new(error.kind(), format!("{cause} ({error})"))
         })?;
         packet::set_receive_options(socket.as_fd())?;
-        packet::set_receive_buffer(socket.as_fd(), receive_buffer)?;
+        packet::set_receive_buffer(socket.as_fd(), room.bytes)?;
+        if room.ring && packet_ring::give_ring(socket.as_fd(), room.bytes / 2).is_err() {
+            // A socket that was to have one reads like one that has; without memory for it, one that never was.
+            return Self::unbound(iif, link_layer, Room { ring: false, ..room }, shard);
+        }
         Ok(Self { socket, kind: Kind::Packet { iif, link_layer, shard, all_multicast: false } })
+    }
+
+    /// True where its frames come in a ring of shared memory.
+    pub fn has_ring(&self) -> bool {
+        matches!(self.kind, Kind::Packet { .. }) && packet_ring::has_ring(self.socket.as_fd())
     }
 
     /// True for one of several sockets that divide an interface's frames.
@@ -103,20 +116,15 @@ impl InputSocket {
         matches!(self.kind, Kind::Packet { shard: true, .. })
     }
 
-    /// A UDP socket on a unicast address and port of ours, for packets from one interface;
-    /// `receive_buffer` as with [`Self::packet`].
-    pub fn udp(
-        iif: IfIndex,
-        address: Ipv4Addr,
-        port: u16,
-        receive_buffer: u32,
-    ) -> io::Result<Self> {
+    /// A UDP socket on a unicast address and port of ours, for packets from one interface, at which so
+    /// many bytes may wait.
+    pub fn udp(iif: IfIndex, address: Ipv4Addr, port: u16, bytes: u32) -> io::Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_nonblocking(true)?;
         socket.bind_device_by_index_v4(NonZeroU32::new(iif.0))?;
         // An output may send from the same address and port.
         socket.set_reuse_address(true)?;
-        packet::set_receive_buffer(socket.as_fd(), receive_buffer)?;
+        packet::set_receive_buffer(socket.as_fd(), bytes)?;
         for (level, option) in [
             (libc::SOL_UDP, libc::UDP_GRO),
             (libc::IPPROTO_IP, libc::IP_RECVTTL),

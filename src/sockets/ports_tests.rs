@@ -4,6 +4,7 @@ use super::*;
 use crate::sys::test_namespace::{ip, run};
 
 const WANTED: u32 = 1 << 20;
+const ROOM: Room = Room { bytes: WANTED, ring: false };
 
 /// How many asked for all multicast on `there`.
 fn all_multicast() -> u32 {
@@ -24,7 +25,7 @@ fn all_multicast_follows_the_filter_and_ends_with_the_socket() {
         ip("link add here type veth peer name there");
         ip("link set here up");
         let index = IfIndex(nix::net::if_::if_nametoindex("here").expect("is there"));
-        let open = |all| InputSocket::packet(index, LinkLayer::Ethernet, &filter(all), WANTED);
+        let open = |all| InputSocket::packet(index, LinkLayer::Ethernet, &filter(all), ROOM);
         let mut port = open(false).expect("opens");
         assert_eq!(all_multicast(), 0);
         for (on, expected) in [(true, 1), (true, 1), (false, 0), (false, 0), (true, 1)] {
@@ -43,7 +44,7 @@ fn the_receive_buffer_is_what_was_asked_for() {
     run(|| {
         ip("link set lo up");
         let lo = IfIndex(1);
-        let packet = InputSocket::packet(lo, LinkLayer::Ethernet, &filter(false), WANTED);
+        let packet = InputSocket::packet(lo, LinkLayer::Ethernet, &filter(false), ROOM);
         let udp = InputSocket::udp(lo, Ipv4Addr::LOCALHOST, 5000, WANTED);
         for port in [packet, udp] {
             let socket = Socket::from(port.expect("opens").share().expect("dup"));

@@ -1,6 +1,6 @@
 //! An interface whose frames are divided between several input sockets.
 
-use super::ports::InputSocket;
+use super::ports::{InputSocket, Room};
 use crate::types::{IfIndex, InputFilter, LinkLayer};
 use std::collections::BTreeMap;
 use std::io;
@@ -14,7 +14,7 @@ use std::io;
 pub struct Family {
     iif: IfIndex,
     link_layer: LinkLayer,
-    receive_buffer: u32,
+    room: Room,
     group: u16,
     /// Not taken yet, by shard.
     reserve: BTreeMap<u32, InputSocket>,
@@ -26,24 +26,19 @@ impl Family {
     ///
     /// # Errors
     /// As [`InputSocket::packet`]; EINVAL before Linux 4.12, which has no numbers of its own for groups.
-    pub fn open(
-        iif: IfIndex,
-        link_layer: LinkLayer,
-        receive_buffer: u32,
-        shards: u32,
-    ) -> io::Result<Self> {
-        let (first, group) = InputSocket::shard(iif, link_layer, receive_buffer, None)?;
+    pub fn open(iif: IfIndex, link_layer: LinkLayer, room: Room, shards: u32) -> io::Result<Self> {
+        let (first, group) = InputSocket::shard(iif, link_layer, room, None)?;
         let mut reserve = BTreeMap::from([(0, first)]);
         for shard in 1..shards {
-            let (socket, _) = InputSocket::shard(iif, link_layer, receive_buffer, Some(group))?;
+            let (socket, _) = InputSocket::shard(iif, link_layer, room, Some(group))?;
             reserve.insert(shard, socket);
         }
-        Ok(Self { iif, link_layer, receive_buffer, group, reserve })
+        Ok(Self { iif, link_layer, room, group, reserve })
     }
 
     /// One whose sockets are all taken, by this number of its group.
-    pub fn of(iif: IfIndex, link_layer: LinkLayer, receive_buffer: u32, group: u16) -> Self {
-        Self { iif, link_layer, receive_buffer, group, reserve: BTreeMap::new() }
+    pub fn of(iif: IfIndex, link_layer: LinkLayer, room: Room, group: u16) -> Self {
+        Self { iif, link_layer, room, group, reserve: BTreeMap::new() }
     }
 
     /// The socket of a shard, which lets in what `filter` says; a new one of the group where it was taken
@@ -54,10 +49,7 @@ impl Family {
     pub fn take(&mut self, shard: u32, filter: &InputFilter) -> io::Result<InputSocket> {
         let mut socket = match self.reserve.remove(&shard) {
             Some(socket) => socket,
-            None => {
-                let (buffer, group) = (self.receive_buffer, Some(self.group));
-                InputSocket::shard(self.iif, self.link_layer, buffer, group)?.0
-            }
+            None => InputSocket::shard(self.iif, self.link_layer, self.room, Some(self.group))?.0,
         };
         socket.set_filter(filter)?;
         Ok(socket)

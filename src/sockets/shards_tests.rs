@@ -7,7 +7,7 @@ use std::io::Read;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::{Duration, Instant};
 
-const WANTED: u32 = 1 << 20;
+const ROOM: Room = Room { bytes: 1 << 20, ring: false };
 const HEADERS: usize = 10 + 14;
 
 fn filter() -> InputFilter {
@@ -62,7 +62,7 @@ fn is_fragment(frame: &[u8]) -> bool {
 }
 
 fn family(iif: IfIndex, shards: u32) -> (Family, Vec<InputSocket>) {
-    let mut family = Family::open(iif, LinkLayer::Ethernet, WANTED, shards).expect("opens");
+    let mut family = Family::open(iif, LinkLayer::Ethernet, ROOM, shards).expect("opens");
     let sockets = (0..shards).map(|shard| family.take(shard, &filter()).expect("opens")).collect();
     (family, sockets)
 }
@@ -120,7 +120,7 @@ fn what_this_host_sends_is_nobodys() {
 fn nothing_gets_in_before_a_shard_is_taken_and_others_step_in_for_one_that_is_closed() {
     run(|| {
         let iif = wire();
-        let mut family = Family::open(iif, LinkLayer::Ethernet, WANTED, 2).expect("opens");
+        let mut family = Family::open(iif, LinkLayer::Ethernet, ROOM, 2).expect("opens");
         let sender = UdpSocket::bind("10.0.0.2:40000").expect("binds");
         let send = || {
             for n in 0..32 {

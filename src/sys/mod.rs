@@ -7,6 +7,7 @@ pub mod heap;
 pub mod mmsg;
 pub mod multicast;
 pub mod packet;
+pub mod packet_ring;
 pub mod rights;
 pub mod ring;
 pub mod sched;

@@ -36,7 +36,7 @@ pub fn set_option<T: Copy>(
 }
 
 /// Reads a socket option that consists of `N` unsigned ints; those the kernel does not write stay 0.
-fn get_uints<const N: usize>(
+pub(super) fn get_uints<const N: usize>(
     socket: BorrowedFd<'_>,
     level: libc::c_int,
     name: libc::c_int,
@@ -235,6 +235,36 @@ pub fn set_send_buffer(socket: BorrowedFd<'_>, bytes: u32) -> io::Result<()> {
     let bytes = i32::try_from(bytes).unwrap_or(i32::MAX / 2);
     set_option(socket, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, &bytes)
         .or_else(|_| set_option(socket, libc::SOL_SOCKET, libc::SO_SNDBUF, &bytes))
+}
+
+/// Takes one frame that is queued at a socket, without waiting; its length, which is more than that of `into`
+/// where it did not fit.
+///
+/// # Errors
+/// EAGAIN where none is queued, EINVAL for a frame that a `virtio_net_hdr` cannot describe, and which is gone.
+pub fn receive_one(socket: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
+    loop {
+        // SAFETY: the kernel writes at most as many bytes as there are.
+        let got =
+            unsafe { libc::recv(socket.as_raw_fd(), into.as_mut_ptr().cast(), into.len(), flags) };
+        let Ok(len) = usize::try_from(got) else {
+            let error = io::Error::last_os_error();
+            match error.raw_os_error() {
+                // The pending error of an interface that went down hides what is queued behind it; it is
+                // told once.
+                Some(libc::ENETDOWN | libc::EINTR) => continue,
+                _ => return Err(error),
+            }
+        };
+        return Ok(len);
+    }
+}
+
+/// Reads and clears the pending error of a socket (SO_ERROR, socket(7)); 0 = there is none.
+pub fn take_error(socket: BorrowedFd<'_>) -> i32 {
+    let error = get_uints(socket, libc::SOL_SOCKET, libc::SO_ERROR);
+    error.map_or(libc::EBADF, |[error]| i32::try_from(error).unwrap_or(libc::EIO))
 }
 
 /// Takes all messages out of a socket's error queue (IP_RECVERR) and clears its pending error.

@@ -56,6 +56,7 @@ impl Mcr {
         vec![
             self.clone(),
             with("io: \"syscalls\"", "io: 'syscalls'", ""),
+            with("rings: 0", "rings: 0", ""),
             with("burst: 1", "", "burst: 1"),
             with("coalesceUsecs: 50", "coalesceUsecs: 50", ""),
             with("coalesceUsecs: 250", "coalesceUsecs: 250", ""),

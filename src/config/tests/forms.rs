@@ -34,6 +34,7 @@ fn defaults() {
         hold_time: Duration::from_secs(30),
         pinning: BTreeMap::new(),
         receive_buffer_bytes: 33_554_432,
+        rings: 2,
         buffers: 512,
     };
     assert_eq!(small.dataplane, expected);

@@ -64,6 +64,13 @@ pub struct DataplaneSpec {
     #[serde(skip_serializing_if = "Option::is_none", alias = "receive_buffer_bytes")]
     #[schemars(range(min = 65_536, max = 1_073_741_824))]
     pub receive_buffer_bytes: Option<u32>,
+    /// Input interfaces that get a ring each, half of receiveBufferBytes of memory that the kernel writes frames into
+    /// and workers read without system calls, which halves what a small frame costs: 0 to 64, default 2. The first
+    /// ones that are opened get them, an interface with shards one for each shard or none. Frames longer than
+    /// 1,900 bytes, super-frames above all, are queued beside as without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 64))]
+    pub rings: Option<u32>,
     /// Input sockets of each interface, 1 to 16, between which the kernel divides the flows, so that several
     /// workers can serve it: a flow is in one shard only and keeps its order. Default: as many as there are
     /// workers when the interface is first used, at most 16. Give as many as the most workers that you may

@@ -3,7 +3,7 @@
 use super::super::diagnose::{Findings, quoted};
 use super::super::path::Path;
 use super::super::settings::{
-    BUFFER_BYTES, DEFAULT_HOLD_TIME, DEFAULT_RECEIVE_BUFFER_BYTES, Dataplane,
+    BUFFER_BYTES, DEFAULT_HOLD_TIME, DEFAULT_RECEIVE_BUFFER_BYTES, DEFAULT_RINGS, Dataplane,
 };
 use super::super::v1::{File, Sched};
 use super::duration;
@@ -13,6 +13,8 @@ use std::time::Duration;
 
 /// Workers at most, those that are bound to a core included.
 const MAX_WORKERS: u32 = 64;
+/// Input sockets with rings at most.
+const MAX_RINGS: u32 = 64;
 /// Shards of one interface at most.
 const MAX_SHARDS: u32 = 16;
 /// The highest number of a core (CPU_SETSIZE of sched.h less one).
@@ -34,6 +36,7 @@ pub(super) fn dataplane(file: &File, findings: &mut Findings) -> Dataplane {
     let workers = within("workers", spec.workers.unwrap_or(1), 1, MAX_WORKERS);
     let bytes = spec.receive_buffer_bytes.unwrap_or(DEFAULT_RECEIVE_BUFFER_BYTES);
     let receive_buffer_bytes = within("receiveBufferBytes", bytes, BUFFER_BYTES, 1 << 30);
+    let rings = within("rings", spec.rings.unwrap_or(DEFAULT_RINGS), 0, MAX_RINGS);
     let shards = spec.shards.map(|shards| within("shards", shards, 1, MAX_SHARDS));
     let coalesce_usecs = within("coalesceUsecs", spec.coalesce_usecs.unwrap_or(0), 0, MAX_USECS);
     let busy_poll_usecs = within("busyPollUsecs", spec.busy_poll_usecs.unwrap_or(0), 0, MAX_USECS);
@@ -62,6 +65,7 @@ pub(super) fn dataplane(file: &File, findings: &mut Findings) -> Dataplane {
         hold_time,
         pinning,
         receive_buffer_bytes,
+        rings,
         buffers: receive_buffer_bytes / BUFFER_BYTES,
     }
 }

@@ -3,10 +3,10 @@
 //! The invariants that every unsafe block here rests on:
 //!
 //! 1. Every pointer in a submission points into memory that [`UringBackend`] owns: the buffer
-//!    pool, the send slots, or a port's boxed `msghdr`.
+//!    pool, the rings of ports, the send slots, or a port's boxed `msghdr`.
 //! 2. A send slot, with the header bytes in it, belongs to the kernel from its submission to its
 //!    completion; a receive buffer from `BufferPool::give` to the completion that names it. A spare
-//!    buffer is never given.
+//!    buffer is never given, and the slot of a ring is ours from `PacketRing::take` to `PacketRing::give`, after the batch.
 //! 3. Drop cancels and reaps until nothing is in flight; where that fails, the memory is leaked
 //!    and never freed.
 //! 4. Descriptors are closed only after the last completion of what uses them.
@@ -18,6 +18,7 @@
 mod message;
 mod pool;
 mod probe;
+mod rings;
 mod setup;
 mod slots;
 mod token;
@@ -28,10 +29,12 @@ use super::backend::{
 };
 use super::link::Ingress;
 use crate::clock;
+use crate::sys::packet_ring::PacketRing;
 use crate::wire::checksum;
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use message::parse;
 use pool::BufferPool;
+use rings::Place;
 use setup::{build_ring, is_transient};
 use slab::Slab;
 use slots::SendSlots;
@@ -59,6 +62,8 @@ struct PortState {
     ingress: Ingress,
     /// The kernel reads lengths from it when the receive is armed; it stays put while armed.
     header: Box<libc::msghdr>,
+    /// Its frames come in this ring; what is armed is a poll then.
+    ring: Option<PacketRing>,
     armed: bool,
     closing: bool,
     errors: u32,
@@ -85,6 +90,11 @@ pub struct UringBackend {
     wake: OwnedFd,
     wake_armed: bool,
     rearm: Vec<PortHandle>,
+    /// Ports with rings, and which of them is asked first.
+    ring_ports: Vec<PortHandle>,
+    ring_turn: usize,
+    /// The kernel was asked for completions since the last batch.
+    entered: bool,
     /// Completions of receives that came in while sends were awaited.
     parked: Vec<Completion>,
     exhausted: u64,
@@ -112,6 +122,9 @@ impl UringBackend {
             wake,
             wake_armed: false,
             rearm: Vec::new(),
+            ring_ports: Vec::new(),
+            ring_turn: 0,
+            entered: false,
             parked: Vec::with_capacity(completions as usize),
             exhausted: 0,
             stale: 0,
@@ -154,32 +167,36 @@ impl UringBackend {
         }
         port.armed = true;
         let token = Token::new(Kind::Receive, self.generations[handle.0 as usize], handle.0);
-        let receive = opcode::RecvMsgMulti::new(
-            types::Fd(port.socket.as_raw_fd()),
-            &raw const *port.header,
-            GROUP,
-        )
-        .build()
-        .user_data(token.encode());
-        self.push(&receive);
+        let socket = types::Fd(port.socket.as_raw_fd());
+        let receive = match port.ring {
+            // Once: as long as frames come nobody needs to be told.
+            Some(_) => opcode::PollAdd::new(socket, libc::POLLIN as u32).build(),
+            None => opcode::RecvMsgMulti::new(socket, &raw const *port.header, GROUP).build(),
+        };
+        self.push(&receive.user_data(token.encode()));
     }
 
-    /// Asks for completions without sleeping, for as long as is wanted; true where there are some.
-    fn spin(&mut self) -> io::Result<bool> {
+    /// Hands over what was pushed and asks for completions, without waiting.
+    fn enter(&mut self) -> io::Result<()> {
+        let waiting = self.ring.submission().len();
+        let submit = u32::try_from(waiting).map_err(io::Error::other)?;
+        // SAFETY: no argument is passed, so there is none to be wrong; entries that are submitted
+        // point to memory of ours (invariant 1).
+        let entered =
+            unsafe { self.ring.submitter().enter::<libc::sigset_t>(submit, 0, GET_EVENTS, None) };
+        settled(entered)
+    }
+
+    /// Asks for frames and completions without sleeping, for as long as is wanted; true where there are some.
+    fn spin(&mut self, frames: &mut Vec<Frame>, events: &mut Vec<PortEvent>) -> io::Result<bool> {
         if self.busy_poll.is_zero() {
             return Ok(false);
         }
         let start = clock::now();
         loop {
-            let waiting = self.ring.submission().len();
-            let submit = u32::try_from(waiting).map_err(io::Error::other)?;
-            // SAFETY: no argument is passed, so there is none to be wrong; entries that are submitted
-            // point to memory of ours (invariant 1).
-            let entered = unsafe {
-                self.ring.submitter().enter::<libc::sigset_t>(submit, 0, GET_EVENTS, None)
-            };
-            settled(entered)?;
-            if !self.ring.completion().is_empty() {
+            self.enter()?;
+            self.take_from_rings(frames, events);
+            if !frames.is_empty() || !self.ring.completion().is_empty() {
                 return Ok(true);
             }
             if clock::now().since(start) >= self.busy_poll {
@@ -260,6 +277,17 @@ impl UringBackend {
         frames: &mut Vec<Frame>,
         events: &mut Vec<PortEvent>,
     ) {
+        if self.ports[handle.0 as usize].ring.is_some() {
+            self.ports[handle.0 as usize].armed = false;
+            if let Some(errno) = self.polled(handle, completion.result) {
+                self.receive_error(handle, errno, events);
+            }
+            if self.ports[handle.0 as usize].closing {
+                let socket = self.forget(handle);
+                events.push(PortEvent::Closed(handle, socket));
+            }
+            return;
+        }
         let more = cqueue::more(completion.flags);
         let buffer = cqueue::buffer_select(completion.flags);
         let port = &mut self.ports[handle.0 as usize];
@@ -320,6 +348,7 @@ impl UringBackend {
     /// Frees the place and gives the socket back (invariant 4: nothing is armed any more).
     fn forget(&mut self, handle: PortHandle) -> OwnedFd {
         let port = self.ports.remove(handle.0 as usize);
+        self.ring_ports.retain(|other| *other != handle);
         let generation = &mut self.generations[handle.0 as usize];
         *generation = Token::next_generation(*generation);
         port.socket
@@ -336,10 +365,20 @@ impl Backend for UringBackend {
             Ingress::Udp(_) => NAME_LEN as libc::socklen_t,
         };
         header.msg_controllen = CONTROL_LEN;
+        let ring = match ingress {
+            Ingress::Packet(_) => PacketRing::of(socket.as_fd())?,
+            Ingress::Udp(_) => None,
+        };
+        let has_ring = ring.is_some();
+        let handle = PortHandle(u32::try_from(self.ports.vacant_key()).map_err(io::Error::other)?);
+        if has_ring && !rings::has_numbers(handle) {
+            return Err(io::Error::other("too many ports for one more with a ring"));
+        }
         let at = self.ports.insert(PortState {
             socket,
             ingress,
             header,
+            ring,
             armed: false,
             closing: false,
             errors: 0,
@@ -347,8 +386,12 @@ impl Backend for UringBackend {
         if self.generations.len() <= at {
             self.generations.resize(at + 1, 0);
         }
-        let handle = PortHandle(u32::try_from(at).map_err(io::Error::other)?);
-        self.arm(handle);
+        if has_ring {
+            // Nothing is armed before it has been found empty.
+            self.ring_ports.push(handle);
+        } else {
+            self.arm(handle);
+        }
         Ok(handle)
     }
 
@@ -384,9 +427,16 @@ impl Backend for UringBackend {
             self.arm(handle);
         }
         self.rearm = rearm;
-        if self.parked.is_empty() && !self.spin()? {
+        self.take_from_rings(frames, events);
+        let is_idle = frames.is_empty() && events.is_empty() && self.parked.is_empty();
+        if is_idle && !self.spin(frames, events)? {
+            self.arm_rings();
             settled(self.ring.submit_and_wait(1))?;
+        } else if !is_idle && !self.entered {
+            // What else has come is only told to who asks.
+            self.enter()?;
         }
+        self.entered = false;
         let mut no_sends = Vec::new();
         self.reap(&mut no_sends);
         let mut parked = std::mem::take(&mut self.parked);
@@ -395,6 +445,9 @@ impl Backend for UringBackend {
             woken |= self.dispatch(completion, frames, events);
         }
         self.parked = parked;
+        if is_idle && frames.is_empty() {
+            self.take_from_rings(frames, events);
+        }
         Ok(woken)
     }
 
@@ -403,7 +456,7 @@ impl Backend for UringBackend {
     }
 
     fn buffer(&self, buffer: u32) -> &[u8] {
-        u16::try_from(buffer).map_or(&[], |buffer| self.pool.bytes(buffer))
+        rings::bytes(&self.pool, &self.ports, buffer)
     }
 
     fn first_spare(&self) -> u32 {
@@ -415,14 +468,29 @@ impl Backend for UringBackend {
     }
 
     fn complete_checksum(&mut self, buffer: u32, start: u32, len: u32, at: u32) -> bool {
-        let Ok(buffer) = u16::try_from(buffer) else { return false };
         let (start, len) = (start as usize, len as usize);
-        let part = self.pool.bytes_mut(buffer).get_mut(start..start + len);
+        let buffer = match rings::place(buffer) {
+            Place::Pool(buffer) => self.pool.bytes_mut(buffer),
+            Place::Slot(port, slot) => {
+                let ring = self.ports.get_mut(port).and_then(|port| port.ring.as_mut());
+                ring.map_or(&mut [][..], |ring| ring.slot_mut(slot))
+            }
+        };
+        let part = buffer.get_mut(start..start + len);
         part.is_some_and(|part| checksum::complete(part, at as usize))
     }
 
     fn copy_to_spare(&mut self, from: (u32, u32, u32), spare: u32, at: u32) -> bool {
-        self.pool.copy_to_spare(from, spare, at)
+        let Place::Slot(port, slot) = rings::place(from.0) else {
+            return self.pool.copy_to_spare(from, spare, at);
+        };
+        let (start, len, at) = (from.1 as usize, from.2 as usize, at as usize);
+        let ring = self.ports.get(port).and_then(|port| port.ring.as_ref());
+        let part = ring.and_then(|ring| ring.slot(slot).get(start..start + len));
+        let to = self.pool.spare(spare).get_mut(at..at + len);
+        let Some((part, to)) = part.zip(to) else { return false };
+        to.copy_from_slice(part);
+        true
     }
 
     fn has_room(&self, pieces: usize) -> bool {
@@ -430,13 +498,12 @@ impl Backend for UringBackend {
     }
 
     fn send(&mut self, request: &SendRequest, header: &Header, pieces: &[Piece]) -> bool {
-        let pool = &self.pool;
+        let Self { pool, ports, slots, .. } = self;
         let payload = pieces.iter().map(|piece| {
-            let buffer = u16::try_from(piece.buffer).ok()?;
             let (start, len) = (piece.start as usize, piece.len as usize);
-            pool.bytes(buffer).get(start..start + len)
+            rings::bytes(pool, ports, piece.buffer).get(start..start + len)
         });
-        let Some((index, generation, message)) = self.slots.fill(request, header, payload) else {
+        let Some((index, generation, message)) = slots.fill(request, header, payload) else {
             return false;
         };
         // MSG_DONTWAIT: the send is done or refused at submission, in submission order, and never
@@ -453,15 +520,29 @@ impl Backend for UringBackend {
         while self.slots.in_flight() > 0 {
             // All are answered at submission: one call brings all answers.
             settled(self.ring.submit_and_wait(self.slots.in_flight()))?;
+            self.entered = true;
             self.reap(results);
         }
         Ok(())
     }
 
     fn recycle(&mut self, frames: &[Frame]) {
-        let bytes = frames.iter().map(|frame| frame.len as usize).sum();
-        let buffers = frames.iter().filter_map(|frame| u16::try_from(frame.buffer).ok());
-        self.pool.give_batch(buffers, bytes);
+        let Self { pool, ports, .. } = self;
+        let mut bytes = 0;
+        for frame in frames {
+            match rings::place(frame.buffer) {
+                Place::Pool(buffer) if pool.take_back(buffer) => {}
+                Place::Pool(_) => bytes += frame.len as usize,
+                Place::Slot(port, slot) => {
+                    if let Some(ring) = ports.get_mut(port).and_then(|port| port.ring.as_mut()) {
+                        ring.give(slot);
+                    }
+                }
+            }
+        }
+        let first_spare = pool.first_spare();
+        let given = frames.iter().filter(|frame| frame.buffer < first_spare);
+        pool.give_batch(given.filter_map(|frame| frame.buffer.try_into().ok()), bytes);
     }
 
     fn trouble(&self) -> (u64, u64) {

@@ -18,6 +18,10 @@ const LEAST: u16 = 16;
 /// fewer buffers go round, so that what waits does so in the socket.
 const CACHED: usize = 512 << 10;
 
+/// Buffers that are never given: for frames that are longer than a ring's slot. As few as that they stay in the
+/// processor's cache.
+pub(super) const LENT: usize = 16;
+
 /// Anonymous memory, page aligned, zeroed, unmapped on drop.
 struct Mapping {
     start: NonNull<libc::c_void>,
@@ -64,12 +68,14 @@ pub(super) struct BufferPool {
     last_batch: usize,
     /// What we have published up to; the ring's tail.
     tail: u16,
+    /// Buffers that are never given, and free.
+    lent: Vec<u16>,
     /// True where the buffer is ours (invariant 2); false where it is the kernel's, or aside.
     ours: Vec<bool>,
 }
 
 impl BufferPool {
-    /// Maps `count` (a power of two up to 32,768) buffers, and after them `spares` that are never
+    /// Maps `count` (a power of two up to 32,768) buffers, and after them `spares` and [`LENT`] that are never
     /// given; the pages are touched as they are used.
     pub(super) fn new(count: usize, spares: usize, buffer_len: usize) -> io::Result<Self> {
         let small = u16::try_from(count).map_err(io::Error::other)?;
@@ -78,7 +84,7 @@ impl BufferPool {
         }
         Ok(Self {
             entries: Mapping::new(count * size_of::<BufRingEntry>())?,
-            memory: Mapping::new((count + spares) * buffer_len)?,
+            memory: Mapping::new((count + spares + LENT) * buffer_len)?,
             count: small,
             buffer_len,
             given: 0,
@@ -87,7 +93,10 @@ impl BufferPool {
             aside: Vec::with_capacity(count),
             last_batch: 0,
             tail: 0,
-            ours: vec![true; count + spares],
+            ours: vec![true; count + spares + LENT],
+            lent: (count + spares..count + spares + LENT)
+                .filter_map(|n| n.try_into().ok())
+                .collect(),
         })
     }
 
@@ -141,6 +150,20 @@ impl BufferPool {
         }
     }
 
+    /// A free buffer that is never given.
+    pub(super) fn lend(&mut self) -> Option<u16> {
+        self.lent.pop()
+    }
+
+    /// Takes such a buffer back; false where it is none.
+    pub(super) fn take_back(&mut self, buffer: u16) -> bool {
+        let is_one = usize::from(buffer) >= self.ours.len() - LENT;
+        if is_one && self.lent.len() < LENT {
+            self.lent.push(buffer);
+        }
+        is_one
+    }
+
     /// The number of the first buffer that is never given.
     pub(super) fn first_spare(&self) -> u32 {
         u32::from(self.count)
@@ -148,7 +171,7 @@ impl BufferPool {
 
     /// The bytes of a buffer that is never given; empty where the number is of no such buffer.
     pub(super) fn spare(&mut self, spare: u32) -> &mut [u8] {
-        if spare < self.first_spare() || spare as usize >= self.ours.len() {
+        if spare < self.first_spare() || spare as usize >= self.ours.len() - LENT {
             return &mut [];
         }
         // SAFETY: the buffer lies in the mapping, which is initialised, the kernel never writes to
@@ -327,7 +350,7 @@ mod tests {
         let mut pool = BufferPool::new(4, 0, 128).expect("maps");
         assert_eq!(pool.bytes(1).len(), 128);
         pool.grow();
-        for buffer in 0..5 {
+        for buffer in 0..4 {
             assert!(pool.bytes(buffer).is_empty());
         }
         pool.take(1);

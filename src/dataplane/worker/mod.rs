@@ -220,6 +220,12 @@ impl<B: Backend, R: FnMut(FromWorker)> Worker<B, R> {
                     port.counters.drops.add(DropReason::GsoType, 1);
                 }
             }
+            // The kernel's own counter has it among what was received.
+            PortEvent::NoRoom(handle) => {
+                if let Some(port) = entry(&mut self.ports, handle) {
+                    port.counters.kernel_dropped += 1;
+                }
+            }
             PortEvent::Failed(handle, error) => {
                 if let Some(port) = entry(&mut self.ports, handle) {
                     port.failure = Some(error.to_string());
