@@ -92,7 +92,10 @@ pub(crate) fn memory(bench: &Bench, system: &dyn System) -> Measured {
     let from = |number| format!("interface: 'p{number}', group: '239.9.0.1', port: 5000");
     let to = "outputs: [{ interface: 'out0', group: '239.9.0.1', port: 5000 }]";
     let rules = (0..INTERFACES).map(|number| format!("{{ input: {{ {} }}, {to} }},", from(number)));
-    let text = format!("{{ dataplane: {{ rings: 0 }}, rules: [ {} ] }}", rules.collect::<Vec<_>>().join("\n"));
+    let text = format!(
+        "{{ dataplane: {{ rings: 0 }}, rules: [ {} ] }}",
+        rules.collect::<Vec<_>>().join("\n")
+    );
     let running = mcr.start_with(network, &none, &text);
     let pending = settled(&running);
     for number in 0..INTERFACES {
