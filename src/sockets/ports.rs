@@ -34,6 +34,8 @@ enum Kind {
         link_layer: LinkLayer,
         /// One of several that divide the interface's frames.
         shard: bool,
+        /// Frames come in a ring of shared memory.
+        ring: bool,
         /// True while the interface receives groups that nobody joined, for us.
         all_multicast: bool,
     },
@@ -100,15 +102,18 @@ impl InputSocket {
         packet::set_receive_options(socket.as_fd())?;
         packet::set_receive_buffer(socket.as_fd(), room.bytes)?;
         if room.ring && packet_ring::give_ring(socket.as_fd(), room.bytes / 2).is_err() {
-            // A socket that was to have one reads like one that has; without memory for it, one that never was.
+            // A new socket: this one is half made.
             return Self::unbound(iif, link_layer, Room { ring: false, ..room }, shard);
         }
-        Ok(Self { socket, kind: Kind::Packet { iif, link_layer, shard, all_multicast: false } })
+        Ok(Self {
+            socket,
+            kind: Kind::Packet { iif, link_layer, shard, ring: room.ring, all_multicast: false },
+        })
     }
 
     /// True where its frames come in a ring of shared memory.
     pub fn has_ring(&self) -> bool {
-        matches!(self.kind, Kind::Packet { .. }) && packet_ring::has_ring(self.socket.as_fd())
+        matches!(self.kind, Kind::Packet { ring: true, .. })
     }
 
     /// True for one of several sockets that divide an interface's frames.
@@ -164,7 +169,11 @@ impl InputSocket {
             packet::set_all_multicast(bridge, iif.0, false)?;
         }
         let shard = packet::fanout_group(socket.as_fd()).is_ok_and(|group| group.is_some());
-        Ok(Self { socket, kind: Kind::Packet { iif, link_layer, shard, all_multicast: bound } })
+        let ring = packet_ring::has_ring(socket.as_fd());
+        Ok(Self {
+            socket,
+            kind: Kind::Packet { iif, link_layer, shard, ring, all_multicast: bound },
+        })
     }
 
     /// The number of the group of sockets that divide the interface's frames; none = it is not divided.
@@ -203,7 +212,7 @@ impl InputSocket {
     /// # Errors
     /// ENODEV where the interface has gone and the filter asks for other groups than are joined.
     pub fn set_filter(&mut self, filter: &InputFilter) -> io::Result<()> {
-        let Kind::Packet { iif, link_layer, shard, all_multicast } = &mut self.kind else {
+        let Kind::Packet { iif, link_layer, shard, all_multicast, .. } = &mut self.kind else {
             return Ok(());
         };
         // Before Linux 6.2 a group gets what we send as well, whatever its members asked for.

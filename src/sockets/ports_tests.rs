@@ -53,3 +53,23 @@ fn the_receive_buffer_is_what_was_asked_for() {
         }
     });
 }
+
+#[test]
+fn a_ring_takes_half_of_the_room_and_is_known_again() {
+    use crate::sys::packet_ring::PacketRing;
+    run(|| {
+        ip("link set lo up");
+        let lo = IfIndex(1);
+        for (ring, slots) in [(true, Some(WANTED / 2 / 2048)), (false, None)] {
+            let room = Room { bytes: WANTED, ring };
+            let port = InputSocket::packet(lo, LinkLayer::Ethernet, &filter(false), room);
+            let port = port.expect("opens");
+            let shared = port.share().expect("dup");
+            let mapped = PacketRing::of(shared.as_fd()).expect("maps");
+            assert_eq!(mapped.map(|ring| ring.slots()), slots);
+            let mut bridge = Bridge::default();
+            let again = InputSocket::adopt_packet(shared, lo, LinkLayer::Ethernet, &mut bridge);
+            assert_eq!((port.has_ring(), again.expect("is taken over").has_ring()), (ring, ring));
+        }
+    });
+}
