@@ -45,10 +45,15 @@ pub(crate) fn replaced(lab: &Lab) {
     let mcrd = Relay::with_config(&relay, lab.directory(), FILE);
     mcrd.wait_all_active(2);
     let members = relay.run("ip maddress show dev in0");
-    let rounds: u64 = if verify() { 100 } else { 5 };
-    let (count, rate) = (rounds * 8_000, 20_000);
-    let group = Receive::count("rcv0", "239.2.2.2", 6000, count).start(&receiver);
-    let unicast = Receive::count("rcv0", "239.2.2.3", 6001, count / 10).start(&receiver);
+    // What is sent lasts for all rounds.
+    let (rounds, each): (u64, u64) = if verify() { (100, 20_000) } else { (5, 8_000) };
+    let (count, rate) = (rounds * each, 20_000);
+    let receive = |group, port, count| {
+        let duration = SOON * 3 + Duration::from_secs(rounds * each / rate);
+        Receive { duration, ..Receive::count("rcv0", group, port, count) }.start(&receiver)
+    };
+    let group = receive("239.2.2.2", 6000, count);
+    let unicast = receive("239.2.2.3", 6001, count / 10);
     let send = |to, rate, count, stream| {
         Send { interface: "src0", to, rate, count, stream, args: "" }.start(&source)
     };
