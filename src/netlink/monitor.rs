@@ -153,11 +153,6 @@ fn begin(receive_buffer: ReceiveBuffer) -> io::Result<State> {
     Ok(State::Open(channel, Some(dump)))
 }
 
-/// How often addresses are listed again because one went meanwhile. The kernel goes on by position in
-/// its list, and counts the change (for NLM_F_DUMP_INTR) after the removal: an address can be skipped
-/// unsaid.
-const SHRUNK_ATTEMPTS: u32 = 4;
-
 impl Dump {
     /// Takes one datagram; true when the picture is complete and holds every change until now.
     async fn step(&mut self, channel: &mut Channel) -> Result<bool, Loss> {
@@ -183,18 +178,13 @@ impl Dump {
         if !done {
             return Ok(false);
         }
-        let shrunk = std::mem::take(&mut self.shrunk);
-        if !self.spoilt
-            && shrunk
-            && self.table == Table::Addresses
-            && self.attempts < SHRUNK_ATTEMPTS
-        {
-            self.attempts += 1;
-            self.picture.clear(self.table);
-        } else if self.spoilt {
+        // The kernel goes on by position in its list, and counts the change (for NLM_F_DUMP_INTR) after the
+        // removal: where one went meanwhile, another can be skipped unsaid.
+        let shrunk = std::mem::take(&mut self.shrunk) && self.table == Table::Addresses;
+        if self.spoilt || shrunk {
             self.attempts += 1;
             if self.attempts >= DUMP_ATTEMPTS {
-                return Err(Loss::Interrupted);
+                return Err(if self.spoilt { Loss::Interrupted } else { Loss::Doubt });
             }
             self.spoilt = false;
             self.picture.clear(self.table);
