@@ -167,26 +167,18 @@ fn run_case(
     repeat: u32,
     effort: Effort,
 ) -> Outcome {
+    let all_mcr = || systems.iter().filter_map(|system| system.mcr());
     let variants: Vec<Mcr> = match case.who {
-        Who::McrRules => systems
-            .iter()
-            .filter_map(|system| system.mcr())
-            .flat_map(|mcr| [mcr.clone(), mcr.with_idle_rules(special::RULES)])
-            .collect(),
-        Who::Mcr if matches!(case.what, What::Reload(_)) => systems
-            .iter()
-            .filter_map(|system| Some(system.mcr()?.with_idle_rules(special::RULES)))
-            .collect(),
-        Who::McrSettings => systems
-            .iter()
-            .filter_map(|system| system.mcr())
-            .flat_map(Mcr::with_each_setting)
-            .collect(),
-        Who::AllAndBusyPoll => systems
-            .iter()
-            .filter_map(|system| system.mcr())
-            .flat_map(|mcr| [mcr.clone(), mcr.with_busy_poll()])
-            .collect(),
+        Who::McrRules => {
+            all_mcr().flat_map(|mcr| [mcr.clone(), mcr.with_idle_rules(special::RULES)]).collect()
+        }
+        Who::Mcr if matches!(case.what, What::Reload(_)) => {
+            all_mcr().map(|mcr| mcr.with_idle_rules(special::RULES)).collect()
+        }
+        Who::McrSettings => all_mcr().flat_map(Mcr::with_each_setting).collect(),
+        Who::AllAndBusyPoll => {
+            all_mcr().flat_map(|mcr| [mcr.clone(), mcr.with_busy_poll()]).collect()
+        }
         Who::Mcr | Who::All => Vec::new(),
     };
     let takes_part = |system: &&dyn System| match case.who {

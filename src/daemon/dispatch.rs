@@ -35,10 +35,8 @@ pub(super) struct Sockets {
     old_kept: Vec<u64>,
     /// Ports that are closed because of a failure of ours.
     failing: BTreeMap<u32, String>,
-    /// Workers that answer.
-    running: BTreeSet<u32>,
-    /// Those of them that read rings.
-    ring_readers: BTreeSet<u32>,
+    /// Workers that answer, and whether they read rings.
+    running: BTreeMap<u32, bool>,
     /// Bytes that may wait in the kernel for each input port.
     receive_buffer: u32,
     /// Packet sockets that may have a ring at a time.
@@ -68,7 +66,6 @@ impl Sockets {
             plane: Some(plane),
             receive_buffer,
             rings,
-            ring_readers: BTreeSet::new(),
             inputs: BTreeMap::new(),
             families: BTreeMap::new(),
             failing: BTreeMap::new(),
@@ -76,7 +73,7 @@ impl Sockets {
             kept: BTreeSet::new(),
             first_token: kept.iter().max().map_or(0, |last| last + 1),
             old_kept: kept,
-            running: (0..workers).collect(),
+            running: unknown(workers),
         }
     }
 
@@ -175,7 +172,7 @@ impl Sockets {
     /// What a new input port of a worker gets, or so many that divide an interface: the first ones have rings.
     fn room(&self, worker: u32, shards: u32) -> Room {
         let used = self.inputs.values().filter(|input| input.socket.has_ring()).count();
-        let ring = self.ring_readers.contains(&worker) && used + shards as usize <= self.rings;
+        let ring = self.running.get(&worker) == Some(&true) && used + shards as usize <= self.rings;
         Room { bytes: self.receive_buffer, ring }
     }
 
@@ -286,18 +283,12 @@ impl Sockets {
 
     /// Its ports are read again when it is started again.
     pub(super) fn worker_died(&mut self, worker: u32) {
-        self.ring_readers.remove(&worker);
         self.running.remove(&worker);
     }
 
     /// A worker runs, or runs again; whether it reads rings.
     pub(super) fn worker_started(&mut self, worker: u32, rings: bool) {
-        if rings {
-            self.ring_readers.insert(worker);
-        } else {
-            self.ring_readers.remove(&worker);
-        }
-        self.running.insert(worker);
+        self.running.insert(worker, rings);
     }
 
     /// The data plane is gone with all that it had. What it was, to be buried.
@@ -306,7 +297,6 @@ impl Sockets {
         self.families.clear();
         self.failing.clear();
         self.running.clear();
-        self.ring_readers.clear();
         self.kept.clear();
         self.old_kept.clear();
         self.plane.take()
@@ -315,7 +305,7 @@ impl Sockets {
     /// Another one is there.
     pub(super) fn plane_started(&mut self, plane: Plane, workers: u32) {
         self.plane = Some(plane);
-        self.running = (0..workers).collect();
+        self.running = unknown(workers);
         self.keep_memberships();
     }
 
@@ -347,7 +337,6 @@ impl Sockets {
     pub(super) fn plane_replaced(&mut self, plane: Plane) -> Option<Plane> {
         let old = self.plane.replace(plane);
         self.running.clear();
-        self.ring_readers.clear();
         self.kept.clear();
         self.keep_memberships();
         old
@@ -355,8 +344,13 @@ impl Sockets {
 
     /// Workers that answer.
     pub(super) fn running(&self) -> BTreeSet<u32> {
-        self.running.clone()
+        self.running.keys().copied().collect()
     }
+}
+
+/// So many workers, of which is not known yet what they can do.
+fn unknown(workers: u32) -> BTreeMap<u32, bool> {
+    (0..workers).map(|worker| (worker, false)).collect()
 }
 
 /// What the core is told of a worker that runs already when its data plane is met; it has said so to

@@ -8,6 +8,7 @@ use crate::dataplane::rewrite::{Framing, Rewrite, Template};
 use crate::dataplane::syscalls::SyscallBackend;
 use crate::dataplane::uring::UringBackend;
 use crate::sockets::membership::Memberships;
+use crate::sys::test_frames;
 use crate::sys::test_namespace::{ip, run};
 use crate::sys::{packet, packet_ring};
 use crate::types::{IfIndex, LinkLayer, Membership};
@@ -285,8 +286,7 @@ fn numbered(
         assert!(!is_late, "nothing comes: {seen:?}");
         for frame in &frames {
             let bytes = &backend.buffer(frame.buffer)[frame.start as usize..][..frame.len as usize];
-            if bytes[12..14] == [0x88, 0xb5] {
-                let number = u32::from_ne_bytes(bytes[14..18].try_into().expect("four"));
+            if let Some(number) = test_frames::number(bytes) {
                 seen.push((number, frame.len, frame.buffer > u32::from(u16::MAX)));
             }
         }
@@ -296,19 +296,9 @@ fn numbered(
 
 /// Sends frames of these lengths, numbered from `first` on.
 fn send_numbered(oif: u32, first: u32, lengths: &[usize]) {
-    use crate::sys::address::Address;
-    use crate::sys::mmsg::{self, Message};
-    let sender = packet::frame_sender().expect("opens");
+    let sender = test_frames::sender();
     for (len, number) in lengths.iter().zip(first..) {
-        let mut frame = vec![0xff; *len];
-        frame[6..14].copy_from_slice(&[2, 0, 0, 0, 0, 1, 0x88, 0xb5]);
-        frame[14..18].copy_from_slice(&number.to_ne_bytes());
-        let parts = vec![std::io::IoSlice::new(&[0; 10]), std::io::IoSlice::new(&frame)];
-        let message = Message { to: Address::link(oif), control: [0; 8], control_len: 0, parts };
-        assert_eq!(
-            mmsg::send(std::os::fd::AsRawFd::as_raw_fd(&sender), &[message]).expect("sends"),
-            1
-        );
+        test_frames::send(&sender, oif, number, *len);
     }
 }
 

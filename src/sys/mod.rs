@@ -12,5 +12,7 @@ pub mod rights;
 pub mod ring;
 pub mod sched;
 #[cfg(test)]
+pub(crate) mod test_frames;
+#[cfg(test)]
 pub(crate) mod test_namespace;
 pub mod udp;

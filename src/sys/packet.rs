@@ -285,6 +285,6 @@ pub fn drain_errors(socket: BorrowedFd<'_>) {
             break;
         }
     }
-    // SO_ERROR reads and clears; that it cannot be read says that the socket is gone.
-    let _: io::Result<[u32; 1]> = get_uints(socket, libc::SOL_SOCKET, libc::SO_ERROR);
+    // That it cannot be read says that the socket is gone.
+    take_error(socket);
 }

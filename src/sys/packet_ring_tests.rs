@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::sys::packet;
+use crate::sys::test_frames::{number, send, sender};
 use crate::sys::test_namespace::{ip, run};
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -21,32 +22,7 @@ fn pair(mtu: u32) -> (OwnedFd, OwnedFd, u32) {
     packet::set_receive_options(receiver.as_fd()).expect("is set");
     give_ring(receiver.as_fd(), LEAST).expect("is given");
     packet::bind(receiver.as_fd(), index("there")).expect("binds");
-    (receiver, packet::frame_sender().expect("opens"), index("here"))
-}
-
-/// A broadcast frame of an unknown protocol with a number in it, of so many bytes.
-fn frame(number: u32, len: usize) -> Vec<u8> {
-    let mut frame = vec![0xff; len];
-    frame[6..14].copy_from_slice(&[2, 0, 0, 0, 0, 1, 0x88, 0xb5]);
-    frame[14..18].copy_from_slice(&number.to_ne_bytes());
-    frame
-}
-
-fn send(sender: &OwnedFd, oif: u32, frame: &[u8]) {
-    use crate::sys::address::Address;
-    use crate::sys::mmsg::{self, Message};
-    use std::io::IoSlice;
-    let message = Message {
-        to: Address::link(oif),
-        control: [0; 8],
-        control_len: 0,
-        parts: vec![IoSlice::new(&[0; 10]), IoSlice::new(frame)],
-    };
-    assert_eq!(mmsg::send(sender.as_raw_fd(), &[message]).expect("sends"), 1);
-}
-
-fn number(bytes: &[u8]) -> u32 {
-    u32::from_ne_bytes(bytes[14..18].try_into().expect("four"))
+    (receiver, sender(), index("here"))
 }
 
 /// Takes a frame that is in its slot; its number and length.
@@ -55,7 +31,7 @@ fn take(ring: &mut PacketRing) -> Option<(u32, u32)> {
     assert_eq!(taken.extent, Extent::Whole);
     let start = taken.start as usize;
     let bytes = &ring.slot(taken.slot)[start..start + taken.len as usize];
-    let seen = (number(bytes), taken.len);
+    let seen = (number(bytes).expect("one of ours"), taken.len);
     ring.give(taken.slot);
     Some(seen)
 }
@@ -70,7 +46,7 @@ fn frames_come_in_order_more_often_round_than_there_are_slots() {
         assert_eq!(take(&mut ring), None);
         for round in 0..5 {
             let numbers = round * 20..(round + 1) * 20;
-            numbers.clone().for_each(|n| send(&sender, here, &frame(n, 100 + n as usize)));
+            numbers.clone().for_each(|n| send(&sender, here, n, 100 + n as usize));
             let seen: Vec<_> = std::iter::from_fn(|| take(&mut ring)).collect();
             assert_eq!(seen, numbers.map(|n| (n, 100 + n)).collect::<Vec<_>>());
         }
@@ -83,7 +59,7 @@ fn slots_that_are_not_given_back_are_not_written_and_the_kernel_counts_what_it_d
     run(|| {
         let (receiver, sender, here) = pair(1500);
         let mut ring = PacketRing::of(receiver.as_fd()).expect("maps").expect("has one");
-        (0..LEAST_SLOTS + 5).for_each(|n| send(&sender, here, &frame(n, 60)));
+        (0..LEAST_SLOTS + 5).for_each(|n| send(&sender, here, n, 60));
         let taken: Vec<Taken> = std::iter::from_fn(|| ring.take()).collect();
         assert_eq!(taken.len(), LEAST_SLOTS as usize);
         assert_eq!(
@@ -91,7 +67,7 @@ fn slots_that_are_not_given_back_are_not_written_and_the_kernel_counts_what_it_d
             (u64::from(LEAST_SLOTS) + 5, 5)
         );
         let bytes = |ring: &PacketRing, taken: &Taken| {
-            ring.slot(taken.slot).get(taken.start as usize..).map(number)
+            ring.slot(taken.slot).get(taken.start as usize..).and_then(number)
         };
         for (taken, expected) in taken.iter().zip(0..) {
             assert_eq!(bytes(&ring, taken), Some(expected));
@@ -100,8 +76,8 @@ fn slots_that_are_not_given_back_are_not_written_and_the_kernel_counts_what_it_d
         ring.give(taken[0].slot);
         assert!(ring.slot(taken[0].slot).is_empty() && ring.slot_mut(taken[0].slot).is_empty());
         ring.give(taken[0].slot);
-        send(&sender, here, &frame(1000, 60));
-        send(&sender, here, &frame(1001, 60));
+        send(&sender, here, 1000, 60);
+        send(&sender, here, 1001, 60);
         assert_eq!(take(&mut ring), Some((1000, 60)));
         assert_eq!(take(&mut ring), None);
         assert!(ring.slot(LEAST_SLOTS).is_empty());
@@ -114,14 +90,14 @@ fn what_is_longer_than_a_slot_is_queued_beside_in_the_same_order() {
         let (receiver, sender, here) = pair(9000);
         let mut ring = PacketRing::of(receiver.as_fd()).expect("maps").expect("has one");
         let lengths = [60, 1900, 5000, 61, 9000, 8999, 62];
-        lengths.iter().zip(0..).for_each(|(len, n)| send(&sender, here, &frame(n, *len)));
+        lengths.iter().zip(0..).for_each(|(len, n)| send(&sender, here, n, *len));
         let mut buffer = vec![0; 10_000];
         for (len, n) in lengths.iter().zip(0..) {
             let taken = ring.take().expect("one more");
             assert_eq!(taken.extent == Extent::Queued, *len > SLOT_LEN, "{len}");
             if taken.extent == Extent::Queued {
                 let got = packet::receive_one(receiver.as_fd(), &mut buffer).expect("is queued");
-                assert_eq!((got, number(&buffer[10..])), (len + 10, n));
+                assert_eq!((got, number(&buffer[10..])), (len + 10, Some(n)));
             }
             ring.give(taken.slot);
         }
@@ -131,7 +107,7 @@ fn what_is_longer_than_a_slot_is_queued_beside_in_the_same_order() {
         // Without room for the rest.
         packet::set_option(receiver.as_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF, &1i32)
             .expect("is set");
-        (0..3).for_each(|n| send(&sender, here, &frame(n, 9000)));
+        (0..3).for_each(|n| send(&sender, here, n, 9000));
         let extents: Vec<_> =
             std::iter::from_fn(|| ring.take()).map(|taken| taken.extent).collect();
         assert_eq!(extents[1..], [Extent::Cut; 2]);
@@ -145,7 +121,7 @@ fn another_reader_goes_on_where_the_last_one_has_stopped() {
         let mut next = 0;
         // Empty, partly full, full; with the first slot at every place.
         for waiting in (0..=LEAST_SLOTS).chain([1, LEAST_SLOTS - 1, LEAST_SLOTS]) {
-            (next..next + waiting).for_each(|n| send(&sender, here, &frame(n, 60)));
+            (next..next + waiting).for_each(|n| send(&sender, here, n, 60));
             let mut ring = PacketRing::of(receiver.as_fd()).expect("maps").expect("has one");
             let seen: Vec<_> = std::iter::from_fn(|| take(&mut ring)).map(|(n, _)| n).collect();
             assert_eq!(seen, (next..next + waiting).collect::<Vec<_>>());
@@ -159,7 +135,7 @@ fn what_a_reader_had_taken_goes_back_with_it() {
     run(|| {
         let (receiver, sender, here) = pair(1500);
         let mut ring = PacketRing::of(receiver.as_fd()).expect("maps").expect("has one");
-        (0..4).for_each(|n| send(&sender, here, &frame(n, 60)));
+        (0..4).for_each(|n| send(&sender, here, n, 60));
         assert!(ring.take().is_some() && ring.take().is_some());
         drop(ring);
         let mut ring = PacketRing::of(receiver.as_fd()).expect("maps").expect("has one");
@@ -172,7 +148,7 @@ fn all_is_thrown_away_and_counted() {
     run(|| {
         let (receiver, sender, here) = pair(9000);
         for (len, n) in [60, 5000, 61, 9000].into_iter().zip(0..) {
-            send(&sender, here, &frame(n, len));
+            send(&sender, here, n, len);
         }
         assert_eq!(discard(receiver.as_fd()), Some(4));
         assert_eq!(discard(receiver.as_fd()), Some(0));
