@@ -8,7 +8,7 @@ use super::destination::{Goal, goal};
 use super::interface::interfaces;
 use super::{is_name, name_rule, only_default, pace, port_number, unsupported};
 use crate::types::{
-    Dscp, Input, InterfaceSelector, MtuPolicy, Output, OutputSource, Protocol, Ttl,
+    self, Dscp, Input, InterfaceSelector, MtuPolicy, Output, OutputSource, Protocol, Ttl,
 };
 use ipnet::IpNet;
 
@@ -63,6 +63,7 @@ pub(super) fn output(
         },
         rate_limit: rate_limit.map(Box::new),
         burst,
+        when: types::When::default(),
     })
 }
 
