@@ -10,6 +10,8 @@ mod encode;
 mod encode_tests;
 mod invalid;
 mod records;
+#[cfg(test)]
+mod test_packets;
 
 pub use decode::decode;
 pub use encode::{
