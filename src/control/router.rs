@@ -17,9 +17,10 @@ use super::said::Said;
 use super::sums::LostSlots;
 use crate::fib::{Builder, Conflict, Fib, OutputSlot, Packed, RuleSlot};
 use crate::types::{
-    IfIndex, InputFilter, LinkLayer, Membership, NetEvent, Origin, Rule, Time, WorkerPlan,
+    IfIndex, InputFilter, LinkLayer, Membership, NetEvent, Origin, Rule, Time, Transmit, WorkerPlan,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 use workers::Worker;
@@ -83,6 +84,15 @@ pub enum Output {
     Memberships(BTreeSet<Membership>),
     /// An interface is gone; what is kept under its index is void.
     InterfaceGone(IfIndex),
+    /// Send this on its link.
+    Transmit(Transmit),
+    /// Take the IGMP packets of exactly these interfaces' links.
+    LinkListeners(BTreeSet<IfIndex>),
+    /// Have exactly these groups let in by these interfaces' hardware: no membership of the kernel asks for them.
+    HardwareGroups(BTreeSet<(IfIndex, Ipv4Addr)>),
+    /// Leave what the kernel has joined on an interface and join it again: its link was lost, and who listened
+    /// there may have forgotten us.
+    RejoinInterface(IfIndex),
     /// Tell who wants to know.
     Notice(Notice),
 }
@@ -202,6 +212,10 @@ impl Router {
             Event::DataPlaneDied { reason } => self.data_plane_died(&reason),
             Event::DataPlaneReplaced => self.workers_gone(None),
             Event::Report(report) => self.report(*report),
+            Event::Igmp(_)
+            | Event::LinkPacket { .. }
+            | Event::Listeners { .. }
+            | Event::LinkDrops { .. } => {}
             // What is due is done by `settle`: the network may change before.
             Event::Timeout => self.due = true,
         }
