@@ -6,6 +6,7 @@ mod dry_runs;
 mod egress;
 mod failures;
 mod loops;
+mod members;
 mod notices;
 mod outputs;
 mod ownership;
