@@ -393,7 +393,7 @@ fn two_hundred_interfaces_vanish_and_leave_nothing() {
     let mut core = Core::new();
     core.add(with(waiting("r"), |r| {
         let glob = crate::types::Criteria {
-            name_glob: crate::types::NameGlob::new("veth*").ok(),
+            name_glob: crate::types::NameGlob::try_from("veth*".to_owned()).ok(),
             ..Default::default()
         };
         r.outputs[0].interfaces = vec![glob.into()].into();
