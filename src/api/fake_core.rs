@@ -177,7 +177,6 @@ pub(crate) fn mroute() -> Mroute {
         source: None,
         rate_limit: None,
         burst: None,
-        when: crate::types::When::default(),
         blocked: Some(DropReason::NoCarrier),
     };
     Mroute {
