@@ -71,6 +71,7 @@ pub(crate) fn status(rule: Rule) -> RuleStatus {
             wanted: 0,
             sent: Traffic::default(),
             drops: [].into(),
+            joined_groups: None,
         })
         .collect();
     if let Some(first) = outputs.first_mut() {

@@ -69,6 +69,9 @@ pub struct OutputJson {
     pub sent_bytes: u64,
     /// Copies that were not sent.
     pub drops: DropsJson,
+    /// Of an output that waits for members: how many groups have some, over all of its interfaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joined_groups: Option<usize>,
 }
 
 /// Counters of everything.
@@ -186,6 +189,7 @@ fn output(spec: OutputSpec, status: Option<OutputStatus>) -> OutputJson {
         wanted: 0,
         sent: Default::default(),
         drops: Default::default(),
+        joined_groups: None,
     });
     OutputJson {
         spec,
@@ -195,6 +199,7 @@ fn output(spec: OutputSpec, status: Option<OutputStatus>) -> OutputJson {
         sent_datagrams: status.sent.datagrams,
         sent_bytes: status.sent.bytes,
         drops: drops(&status.drops),
+        joined_groups: status.joined_groups,
     }
 }
 

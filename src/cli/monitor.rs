@@ -95,6 +95,16 @@ fn words(notice: &Notice) -> String {
             let (interface, reason) = (shown(interface), shown(reason));
             format!("the kernel refuses {group}{source} on {interface}: {reason}")
         }
+        Notice::MemberJoined { interface, group, .. } => {
+            format!("{group} has members on {}", shown(interface))
+        }
+        Notice::MemberLeft { interface, group, .. } => {
+            format!("{group} has no members on {} any more", shown(interface))
+        }
+        Notice::MembersChanged { interface, joined, left, groups, .. } => format!(
+            "on {} {joined} groups got members and {left} lost them, {groups} have some",
+            shown(interface)
+        ),
         Notice::ConfigurationLoaded { file, rules } => {
             format!("{} loaded, {rules} rules", shown(file))
         }

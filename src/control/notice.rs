@@ -5,7 +5,7 @@ use super::view::State;
 use crate::types::{IfIndex, Membership, Origin, RuleId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// A rule, as notices name it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -137,6 +137,38 @@ pub enum Notice {
         source: Option<IpAddr>,
         /// Why.
         reason: String,
+    },
+    /// The first member of a group is there on an interface.
+    MemberJoined {
+        /// The interface.
+        interface: String,
+        /// Its index.
+        ifindex: IfIndex,
+        /// The group.
+        group: Ipv4Addr,
+    },
+    /// The last member of a group is gone from an interface.
+    MemberLeft {
+        /// The interface.
+        interface: String,
+        /// Its index.
+        ifindex: IfIndex,
+        /// The group.
+        group: Ipv4Addr,
+    },
+    /// So many groups of an interface got or lost their members that they are not told one by one; those that
+    /// were are not among them.
+    MembersChanged {
+        /// The interface.
+        interface: String,
+        /// Its index.
+        ifindex: IfIndex,
+        /// How often a first member came.
+        joined: u64,
+        /// How often a last member went.
+        left: u64,
+        /// How many groups have members now.
+        groups: usize,
     },
     /// The rules of the configuration file are in force.
     ConfigurationLoaded {

@@ -50,6 +50,8 @@ pub struct OutputStatus {
     pub sent: Traffic,
     /// Copies that were not sent, by reason; `wanted` = `sent` + all of them.
     pub drops: Drops,
+    /// Where it waits for members: how many groups have some, over all of its interfaces.
+    pub joined_groups: Option<usize>,
 }
 
 /// One rule, its state and what it did.

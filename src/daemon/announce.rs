@@ -60,6 +60,16 @@ fn log_one(notice: &Notice, many: bool) {
             let (ifindex, source) = (ifindex.0, source.map(tracing::field::display));
             warn!(iface, ifindex, %group, source, error = reason, "the kernel refuses a membership");
         }
+        // Members come and go all the time: who wants to know each listens to events.
+        Notice::MemberJoined { interface: iface, ifindex, group } => {
+            debug!(iface, ifindex = ifindex.0, %group, "first member joined");
+        }
+        Notice::MemberLeft { interface: iface, ifindex, group } => {
+            debug!(iface, ifindex = ifindex.0, %group, "last member left");
+        }
+        Notice::MembersChanged { interface: iface, ifindex, joined, left, groups } => {
+            debug!(iface, ifindex = ifindex.0, joined, left, groups, "members changed");
+        }
         Notice::ConfigurationLoaded { file, rules } => info!(file, rules, "configuration loaded"),
         Notice::ConfigurationRefused { file, mistakes } => {
             for error in mistakes {

@@ -125,6 +125,10 @@ impl Sockets {
                 self.families.remove(&index);
                 Vec::new()
             }
+            Output::Transmit(_)
+            | Output::LinkListeners(_)
+            | Output::HardwareGroups(_)
+            | Output::RejoinInterface(_) => Vec::new(),
             // Nothing of the kernel's.
             Output::Notice(_) | Output::Workers(_) => Vec::new(),
         }

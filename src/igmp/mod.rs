@@ -1,6 +1,7 @@
 //! L2, IGMP (RFC 2236, RFC 9776), sans-I/O: who wants which group on which link, and our own memberships by
 //! reports of ours. Packets and the time go in, packets to be sent and changes come out.
 
+pub mod host;
 pub mod packet;
 
 use crate::types::{IfIndex, IgmpSettings, Reception, Time, Transmit};

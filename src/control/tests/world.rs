@@ -158,7 +158,12 @@ impl World {
         for output in self.core.settle() {
             match output {
                 Output::Notice(_) => {}
-                Output::MovePort { .. } | Output::Workers(_) => panic!("{output:?}"),
+                Output::MovePort { .. }
+                | Output::Workers(_)
+                | Output::Transmit(_)
+                | Output::LinkListeners(_)
+                | Output::HardwareGroups(_)
+                | Output::RejoinInterface(_) => panic!("{output:?}"),
                 Output::Publish { fib, reset_rules, .. } => {
                     assert!(!opened, "a table after a port");
                     assert!(fib.generation() > self.fib.generation());
