@@ -4,9 +4,10 @@ use super::server::{Exchange, Limits, serve};
 use super::{Client, Publisher, bind};
 use crate::control::event::{Change, Conflict, Refusal, Reply, Request};
 use crate::control::view::{
-    ChangeKind, ClosedPorts, DataPlaneUpgrade, InterfaceStatus, Ledger, LogLevel, MembershipStatus,
-    Mroute, MrouteEntry, MrouteOutput, OutputStatus, Pong, PortKind, PortStatus, RuleChange,
-    RuleStatus, State, Stats, Traffic, Upgrade, WorkerStatus,
+    ChangeKind, ClosedPorts, DataPlaneUpgrade, FilterMode, IgmpGroup, IgmpHostSide, IgmpInterface,
+    IgmpRouterSide, IgmpStatistics, InterfaceStatus, Ledger, LogLevel, MembershipStatus, Mroute,
+    MrouteEntry, MrouteOutput, OutputStatus, Pong, PortKind, PortStatus, RuleChange, RuleStatus,
+    State, Stats, Traffic, Upgrade, WorkerStatus,
 };
 use crate::types::{
     Destination, DropReason, Few, IfIndex, Input, InterfaceSelector, Join, Link, LinkLayer, Origin,
@@ -203,6 +204,54 @@ pub(crate) fn mroute() -> Mroute {
     }
 }
 
+pub(crate) fn igmp_group() -> IgmpGroup {
+    IgmpGroup {
+        interface: "eth1".into(),
+        index: IfIndex(3),
+        group: "239.1.1.1".parse().expect("a group"),
+        mode: FilterMode::Exclude,
+        sources: vec!["10.0.0.9".parse().expect("an address")],
+        sources_count: 1,
+        uptime_seconds: 36,
+    }
+}
+
+pub(crate) fn igmp_interface() -> IgmpInterface {
+    IgmpInterface {
+        interface: "eth1".into(),
+        index: IfIndex(3),
+        reason: None,
+        router: Some(IgmpRouterSide {
+            address: "10.0.1.1".parse().ok(),
+            version: 3,
+            querier_mode: crate::types::QuerierMode::Auto,
+            query_interval: 125,
+            query_response_interval: 10,
+            robustness: 2,
+            groups: 1,
+            max_groups: 16_384,
+        }),
+        host: Some(IgmpHostSide {
+            version: 2,
+            querier: None,
+            robustness: 2,
+            groups: 4,
+            over_limit: 0,
+        }),
+    }
+}
+
+pub(crate) fn igmp_statistics() -> IgmpStatistics {
+    IgmpStatistics {
+        interface: "eth1".into(),
+        index: IfIndex(3),
+        kernel_dropped: 0,
+        received: [("query_v3".into(), 7), ("report_v3".into(), 21)].into(),
+        sent: [("query_v3".into(), 9)].into(),
+        dropped: [("ttl".into(), 1)].into(),
+    }
+}
+
 fn answer(rules: &mut Vec<Rule>, request: Request) -> Result<Reply, Refusal> {
     let all = |rules: &[Rule]| rules.iter().cloned().map(status).collect::<Vec<_>>();
     Ok(match request {
@@ -242,6 +291,9 @@ fn answer(rules: &mut Vec<Rule>, request: Request) -> Result<Reply, Refusal> {
         Request::Workers => Reply::Workers(vec![worker()]),
         Request::Interfaces => Reply::Interfaces(vec![interface()]),
         Request::Mroute => Reply::Mroute(mroute()),
+        Request::IgmpGroups(_) => Reply::IgmpGroups(vec![igmp_group()]),
+        Request::IgmpInterfaces(_) => Reply::IgmpInterfaces(vec![igmp_interface()]),
+        Request::IgmpStats(_) => Reply::IgmpStats(vec![igmp_statistics()]),
         Request::RuleSet(origin) => {
             let asked = rules.iter().filter(|rule| origin.is_none_or(|o| rule.origin == o));
             Reply::RuleSet(asked.cloned().collect())

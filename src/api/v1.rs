@@ -4,9 +4,10 @@
 pub use super::events::EventJson;
 pub use crate::control::notice::{InterfaceState, Notice, RuleName};
 pub use crate::control::view::{
-    ChangeKind, ClosedPorts, DataPlaneUpgrade, InterfaceStatus, Ledger, LogLevel, MembershipStatus,
-    Mroute, MrouteEntry, MrouteOutput, Pong, PortKind, PortStatus, RuleChange, State,
-    StateFileStatus, Sum, SumKind, Upgrade, WorkerStatus,
+    ChangeKind, ClosedPorts, DataPlaneUpgrade, FilterMode, IgmpGroup, IgmpHostSide, IgmpInterface,
+    IgmpRouterSide, IgmpStatistics, InterfaceStatus, Ledger, LogLevel, MembershipStatus, Mroute,
+    MrouteEntry, MrouteOutput, Pong, PortKind, PortStatus, RuleChange, State, StateFileStatus, Sum,
+    SumKind, Upgrade, WorkerStatus,
 };
 
 use crate::config::spec_of;

@@ -26,6 +26,12 @@ pub enum Request {
     Interfaces,
     /// Forwarding entries and memberships.
     Mroute,
+    /// Groups that have members, on the interface of this name or on all.
+    IgmpGroups(Option<String>),
+    /// Interfaces on which IGMP runs.
+    IgmpInterfaces(Option<String>),
+    /// What IGMP has counted there.
+    IgmpStats(Option<String>),
     /// The rules as they were asked for: of one origin, or all.
     RuleSet(Option<Origin>),
     /// Make the rules of origin `runtime` these, all of them or none.
@@ -80,6 +86,12 @@ pub enum Reply {
     Interfaces(Vec<view::InterfaceStatus>),
     /// To `Mroute`.
     Mroute(view::Mroute),
+    /// To `IgmpGroups`.
+    IgmpGroups(Vec<view::IgmpGroup>),
+    /// To `IgmpInterfaces`.
+    IgmpInterfaces(Vec<view::IgmpInterface>),
+    /// To `IgmpStats`.
+    IgmpStats(Vec<view::IgmpStatistics>),
     /// To `RuleSet`.
     RuleSet(Vec<Rule>),
     /// To `ReplaceRules`, what was done; to `DryRun`, what would be done.

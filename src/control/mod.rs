@@ -10,6 +10,7 @@ pub mod adopt;
 mod dry_run;
 mod egress;
 pub mod event;
+mod igmp_status;
 mod interfaces;
 mod joined;
 pub mod layout;

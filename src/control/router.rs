@@ -134,6 +134,8 @@ pub struct Router {
     pub(super) upstream: Upstream,
     /// Links whose IGMP packets are asked for.
     listening: BTreeSet<IfIndex>,
+    /// One of them may be another interface now.
+    listen_anew: bool,
     /// For each output that waits for members how many groups have some.
     pub(super) joined_groups: HashMap<OutputSlot, usize>,
     /// When members' wishes make the next table, and when there was one last.
@@ -179,6 +181,7 @@ impl Router {
             members: Members::default(),
             upstream: Upstream::new(u64::from(pid)),
             listening: BTreeSet::new(),
+            listen_anew: false,
             joined_groups: HashMap::new(),
             compile_at: None,
             compiled_at: now,
@@ -340,7 +343,7 @@ impl Router {
         self.memberships.retain(|membership| membership.index != index);
         self.upstream.interface_gone(now, index);
         self.members.stop(now, index);
-        self.listening.remove(&index);
+        self.listen_anew |= self.listening.contains(&index);
         let steps = self.ports.interface_gone(index);
         self.carry_out(steps);
         self.outputs.push_back(Output::InterfaceGone(index));
@@ -404,7 +407,6 @@ impl Router {
         self.conflicts = compiled.conflicts;
         self.publish(compiled.fib);
         self.update_ports(now);
-        self.listen();
         self.ask_upstream(now, memberships);
     }
 

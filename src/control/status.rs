@@ -28,6 +28,11 @@ impl Router {
             Request::Workers => Reply::Workers(self.worker_statuses()),
             Request::Interfaces => Reply::Interfaces(self.interface_statuses()),
             Request::Mroute => Reply::Mroute(self.mroute()),
+            Request::IgmpGroups(on) => Reply::IgmpGroups(self.igmp_groups(now, on.as_deref())),
+            Request::IgmpInterfaces(on) => {
+                Reply::IgmpInterfaces(self.igmp_interfaces(on.as_deref()))
+            }
+            Request::IgmpStats(on) => Reply::IgmpStats(self.igmp_statistics(on.as_deref())),
             Request::RuleSet(origin) => Reply::RuleSet(self.rules_of(*origin)),
             Request::DryRun(change) => Reply::Changes(self.dry_run(now, change)?),
             // What these ask is not the core's.

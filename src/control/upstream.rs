@@ -2,7 +2,7 @@
 
 use super::interfaces::Interfaces;
 use super::members::v4;
-use crate::igmp::host::{Host, HostInterface};
+use crate::igmp::host::{Host, HostCounters, HostInterface, HostView};
 use crate::types::{
     HostMode, IfIndex, InterfaceSelector, Link, Membership, Reception, Time, Transmit,
 };
@@ -50,8 +50,8 @@ impl Upstream {
         }
     }
 
-    /// Leaves all that is asked for by reports of ours where those are not to be sent any more, or in another
-    /// way: the leaves go out before anybody else asks.
+    /// Leaves all that is asked for by reports of ours where those are not to be sent any more: that goes out
+    /// before anybody else asks.
     pub(super) fn run_on(
         &mut self,
         now: Time,
@@ -73,10 +73,6 @@ impl Upstream {
             gone.remove(&link.index);
             let interface = HostInterface { mode, addresses: v4(addresses), mtu: link.mtu };
             let before = self.on.insert(link.index, interface.clone());
-            if before.as_ref().is_some_and(|before| before.mode != mode) {
-                self.stop(now, link.index);
-                self.on.insert(link.index, interface.clone());
-            }
             if before.as_ref() != Some(&interface) {
                 self.host.configure(now, link.index, Some(interface));
             }
@@ -86,10 +82,11 @@ impl Upstream {
         }
     }
 
-    /// No reports of ours any more on an interface.
+    /// No reports of ours any more on an interface; the last one says that we leave.
     fn stop(&mut self, now: Time, index: IfIndex) {
         self.on.remove(&index);
         self.own.remove(&index);
+        self.host.set(now, index, &Own::new());
         self.host.configure(now, index, None);
     }
 
@@ -137,6 +134,16 @@ impl Upstream {
     /// What the kernel is asked for.
     pub(super) fn kernel(&self) -> &BTreeSet<Membership> {
         &self.kernel
+    }
+
+    /// What there is to see of an interface where we report ourselves.
+    pub(super) fn view(&self, index: IfIndex) -> Option<HostView> {
+        self.host.view(index)
+    }
+
+    /// What was counted there.
+    pub(super) fn counters(&self, index: IfIndex) -> Option<&HostCounters> {
+        self.host.counters(index)
     }
 
     /// Where we have to hear queries.

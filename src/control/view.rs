@@ -1,6 +1,11 @@
 //! What can be seen from outside: plain values that the control API turns into JSON.
 
+mod igmp;
+
 pub use super::ledger::{Ledger, Sum, SumKind};
+pub use igmp::{
+    FilterMode, IgmpGroup, IgmpHostSide, IgmpInterface, IgmpRouterSide, IgmpStatistics,
+};
 
 use crate::types::{DropReason, IfIndex, Limit, Link, Rule, RuleId, Time};
 use ipnet::IpNet;

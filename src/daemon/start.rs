@@ -165,6 +165,7 @@ fn adopt(
         "attached to the running data plane"
     );
     router.adopt_sums(memory::sums(&inventory.notes));
+    router.adopt_members(memory::members(&inventory.notes));
     for port in router.adopt((inventory.generation, inventory.workers.len()), rules, kept) {
         sockets.close(port);
     }

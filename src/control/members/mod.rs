@@ -135,6 +135,16 @@ impl Members {
         said.or_else(|| lingers.contains_key(&link.index).then(IgmpSettings::default))
     }
 
+    /// How IGMP runs on an interface.
+    pub(super) fn runs(&self, index: IfIndex) -> Option<&Interface> {
+        self.on.get(&index)
+    }
+
+    /// Packets of an interface's link that the kernel has dropped before we read them.
+    pub(super) fn drops(&self, index: IfIndex) -> u64 {
+        self.drops.get(&index).copied().unwrap_or(0)
+    }
+
     /// Where IGMP runs.
     pub(super) fn interfaces(&self) -> impl Iterator<Item = IfIndex> {
         self.on.keys().copied()

@@ -46,10 +46,10 @@ impl Router {
     }
 
     /// Asks for the packets of all links on which IGMP runs.
-    pub(super) fn listen(&mut self) {
+    fn listen(&mut self) {
         let on: BTreeSet<IfIndex> =
             self.members.interfaces().chain(self.upstream.interfaces()).collect();
-        if on != self.listening {
+        if std::mem::take(&mut self.listen_anew) || on != self.listening {
             self.listening.clone_from(&on);
             self.outputs.push_back(Output::LinkListeners(on));
         }
@@ -59,6 +59,7 @@ impl Router {
     pub(super) fn ask_upstream(&mut self, now: Time, memberships: BTreeSet<Membership>) {
         self.upstream.run_on(now, &self.interfaces, &self.members.config().hosts);
         self.transmit();
+        self.listen();
         self.memberships = memberships;
         let division = self.upstream.divide(&self.memberships);
         if let Some(kernel) = division.kernel {

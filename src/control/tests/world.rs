@@ -162,8 +162,10 @@ impl World {
                 | Output::Workers(_)
                 | Output::Transmit(_)
                 | Output::LinkListeners(_)
-                | Output::HardwareGroups(_)
-                | Output::RejoinInterface(_) => panic!("{output:?}"),
+                | Output::HardwareGroups(_) => panic!("{output:?}"),
+                Output::RejoinInterface(index) => {
+                    assert!(self.memberships.iter().any(|m| m.index == index));
+                }
                 Output::Publish { fib, reset_rules, .. } => {
                     assert!(!opened, "a table after a port");
                     assert!(fib.generation() > self.fib.generation());
