@@ -86,7 +86,7 @@ fn router_alert_may_be_required() {
     let mut without = with.clone();
     without[20..24].copy_from_slice(&[1, 1, 1, 1]);
     without[10..12].fill(0);
-    let sum = crate::wire::checksum::Sum::default().bytes(&without[..24]).fold();
+    let sum = !crate::wire::checksum::Sum::default().bytes(&without[..24]).fold();
     without[10..12].copy_from_slice(&sum.to_be_bytes());
     wire.hear(&without);
     assert_eq!((wire.wanted(), wire.drops("no_router_alert")), (None, 1));

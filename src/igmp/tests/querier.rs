@@ -72,7 +72,7 @@ fn v2_4_no_address_a_foreign_one_and_a_unicast_query_elect_nobody() {
     let mut unicast = encode_query(LOWER, &other(None, false));
     unicast[16..20].copy_from_slice(&OURS.octets());
     unicast[10..12].fill(0);
-    let sum = crate::wire::checksum::Sum::default().bytes(&unicast[..24]).fold();
+    let sum = !crate::wire::checksum::Sum::default().bytes(&unicast[..24]).fold();
     unicast[10..12].copy_from_slice(&sum.to_be_bytes());
     wire.hear(&unicast);
     assert!(wire.is_querier() && wire.drops("unicast_query") == 1);
