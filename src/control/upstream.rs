@@ -22,6 +22,8 @@ pub(super) struct Upstream {
     own: BTreeMap<IfIndex, Own>,
     /// What the kernel is asked for.
     kernel: BTreeSet<Membership>,
+    /// What interfaces have to let in for us.
+    hardware: BTreeSet<(IfIndex, Ipv4Addr)>,
     /// Interfaces that are down or without carrier.
     lost: BTreeSet<IfIndex>,
     /// Interfaces that are there again since the last [`Self::take_regained`].
@@ -45,6 +47,7 @@ impl Upstream {
             on: BTreeMap::new(),
             own: BTreeMap::new(),
             kernel: BTreeSet::new(),
+            hardware: BTreeSet::new(),
             lost: BTreeSet::new(),
             regained: BTreeSet::new(),
         }
@@ -93,6 +96,7 @@ impl Upstream {
     /// What is kept for an interface is void.
     pub(super) fn interface_gone(&mut self, now: Time, index: IfIndex) {
         self.kernel.retain(|membership| membership.index != index);
+        self.hardware.retain(|(on, _)| *on != index);
         self.lost.remove(&index);
         self.regained.remove(&index);
         if self.on.contains_key(&index) {
@@ -111,14 +115,13 @@ impl Upstream {
                 _ => _ = kernel.insert(*membership),
             }
         }
-        let groups = |own: &BTreeMap<IfIndex, Own>| -> BTreeSet<(IfIndex, Ipv4Addr)> {
-            own.iter().flat_map(|(on, groups)| groups.keys().map(|group| (*on, *group))).collect()
-        };
-        let hardware = groups(&own);
+        let hardware: BTreeSet<(IfIndex, Ipv4Addr)> =
+            own.iter().flat_map(|(on, groups)| groups.keys().map(|group| (*on, *group))).collect();
         let division = Division {
-            hardware: (hardware != groups(&self.own)).then_some(hardware),
+            hardware: (hardware != self.hardware).then(|| hardware.clone()),
             kernel: (kernel != self.kernel).then(|| kernel.clone()),
         };
+        self.hardware = hardware;
         self.kernel = kernel;
         self.own = own;
         division

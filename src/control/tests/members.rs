@@ -35,6 +35,7 @@ fn joined(seconds: u64) -> When {
 fn waiting(id: &str) -> Rule {
     with(rule(id), |r| {
         r.input.groups = net("239.0.0.0/8");
+        r.input.join = Join::Never;
         r.input.ports = Default::default();
         r.outputs[0].when = joined(0);
     })
@@ -101,7 +102,7 @@ fn nobody() -> (Vec<u32>, Vec<DropReason>) {
 #[test]
 fn a_group_goes_out_while_it_has_members_and_the_rule_is_active_without() {
     let mut core = Core::new();
-    let asked = core.add(with(waiting("r"), |r| r.input.join = Join::Never));
+    let asked = core.add(waiting("r"));
     assert_eq!(asked, ["publish 1", "open 0 packet 1 at 0: 239.0.0.0", "listen 2"]);
     assert_eq!(core.state("r"), (State::Active, None));
     assert_eq!(core.status("r").outputs[0].joined_groups, Some(0));
