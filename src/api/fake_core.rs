@@ -5,9 +5,9 @@ use super::{Client, Publisher, bind};
 use crate::control::event::{Change, Conflict, Refusal, Reply, Request};
 use crate::control::view::{
     ChangeKind, ClosedPorts, DataPlaneUpgrade, FilterMode, IgmpGroup, IgmpHostSide, IgmpInterface,
-    IgmpRouterSide, IgmpStatistics, InterfaceStatus, Ledger, LogLevel, MembershipStatus, Mroute,
-    MrouteEntry, MrouteOutput, OutputStatus, Pong, PortKind, PortStatus, RuleChange, RuleStatus,
-    State, Stats, Traffic, Upgrade, WorkerStatus,
+    IgmpRouterSide, IgmpSource, IgmpStatistics, InterfaceStatus, Ledger, LogLevel,
+    MembershipStatus, Mroute, MrouteEntry, MrouteOutput, OutputStatus, Pong, PortKind, PortStatus,
+    QuerierState, RuleChange, RuleStatus, State, Stats, Traffic, Upgrade, WorkerStatus,
 };
 use crate::types::{
     Destination, DropReason, Few, IfIndex, Input, InterfaceSelector, Join, Link, LinkLayer, Origin,
@@ -209,10 +209,18 @@ pub(crate) fn igmp_group() -> IgmpGroup {
         interface: "eth1".into(),
         index: IfIndex(3),
         group: "239.1.1.1".parse().expect("a group"),
+        version: 3,
         mode: FilterMode::Exclude,
-        sources: vec!["10.0.0.9".parse().expect("an address")],
+        sources: vec![IgmpSource {
+            source: "10.0.0.9".parse().expect("an address"),
+            timer_seconds: None,
+        }],
         sources_count: 1,
+        timer_seconds: Some(250),
         uptime_seconds: 36,
+        last_reporter: "10.0.1.9".parse().ok(),
+        hosts: None,
+        is_static: false,
     }
 }
 
@@ -225,9 +233,18 @@ pub(crate) fn igmp_interface() -> IgmpInterface {
             address: "10.0.1.1".parse().ok(),
             version: 3,
             querier_mode: crate::types::QuerierMode::Auto,
+            querier: QuerierState::Other,
+            querier_ip: "10.0.1.0".parse().ok(),
+            query_timer: None,
+            query_other_timer: Some(200),
             query_interval: 125,
             query_response_interval: 10,
             robustness: 2,
+            group_membership_interval_msec: 270_000,
+            older_host_present_interval_msec: 260_000,
+            other_querier_present_interval_msec: 255_000,
+            last_member_query_msec: 2000,
+            last_member_query_count: 2,
             groups: 1,
             max_groups: 16_384,
         }),
@@ -247,8 +264,11 @@ pub(crate) fn igmp_statistics() -> IgmpStatistics {
         index: IfIndex(3),
         kernel_dropped: 0,
         received: [("query_v3".into(), 7), ("report_v3".into(), 21)].into(),
-        sent: [("query_v3".into(), 9)].into(),
+        total_groups: 1,
+        peak_groups: 4,
+        sent: [("general_query".into(), 9)].into(),
         dropped: [("ttl".into(), 1)].into(),
+        version_mismatches: 0,
     }
 }
 

@@ -5,9 +5,9 @@ pub use super::events::EventJson;
 pub use crate::control::notice::{InterfaceState, Notice, RuleName};
 pub use crate::control::view::{
     ChangeKind, ClosedPorts, DataPlaneUpgrade, FilterMode, IgmpGroup, IgmpHostSide, IgmpInterface,
-    IgmpRouterSide, IgmpStatistics, InterfaceStatus, Ledger, LogLevel, MembershipStatus, Mroute,
-    MrouteEntry, MrouteOutput, Pong, PortKind, PortStatus, RuleChange, State, StateFileStatus, Sum,
-    SumKind, Upgrade, WorkerStatus,
+    IgmpRouterSide, IgmpSource, IgmpStatistics, InterfaceStatus, Ledger, LogLevel,
+    MembershipStatus, Mroute, MrouteEntry, MrouteOutput, Pong, PortKind, PortStatus, QuerierState,
+    RuleChange, State, StateFileStatus, Sum, SumKind, Upgrade, WorkerStatus,
 };
 
 use crate::config::spec_of;

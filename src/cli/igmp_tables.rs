@@ -2,8 +2,7 @@
 
 use super::columns::{Column, Columns};
 use super::text::shown;
-use crate::api::v1::{FilterMode, IgmpGroup, IgmpInterface, IgmpStatistics};
-use crate::types::QuerierMode;
+use crate::api::v1::{FilterMode, IgmpGroup, IgmpInterface, IgmpStatistics, QuerierState};
 use std::collections::BTreeMap;
 
 pub(super) fn groups(groups: &[IgmpGroup]) -> String {
@@ -13,21 +12,31 @@ pub(super) fn groups(groups: &[IgmpGroup]) -> String {
     let mut table = Columns::new(&[
         Column::text("INTERFACE", 16),
         Column::text("GROUP", 15),
+        Column::number("VERSION"),
         Column::text("MODE", 7),
         Column::text("SOURCES", 32),
+        Column::text("LAST REPORTER", 15),
+        Column::number("TIMER"),
         Column::number("UPTIME"),
     ]);
     for group in groups {
-        let sources: Vec<String> = group.sources.iter().map(ToString::to_string).collect();
+        let sources: Vec<String> = group.sources.iter().map(|of| of.source.to_string()).collect();
         table.row([
             shown(&group.interface),
             group.group.to_string(),
+            group.version.to_string(),
             match group.mode {
                 FilterMode::Include => "include",
                 FilterMode::Exclude => "exclude",
             }
             .to_owned(),
             or_dash(sources.join(" ")),
+            or_dash(match (group.last_reporter, group.is_static) {
+                (Some(reporter), _) => reporter.to_string(),
+                (None, true) => "static".to_owned(),
+                (None, false) => String::new(),
+            }),
+            or_dash(group.timer_seconds.map(|left| format!("{left} s")).unwrap_or_default()),
             format!("{} s", group.uptime_seconds),
         ]);
     }
@@ -49,16 +58,18 @@ pub(super) fn interfaces(interfaces: &[IgmpInterface]) -> String {
     ]);
     for interface in interfaces {
         if let Some(router) = &interface.router {
-            let mode = match router.querier_mode {
-                QuerierMode::Auto => "auto",
-                QuerierMode::On => "on",
-                QuerierMode::Off => "off",
+            let querier = match (router.querier, router.querier_ip) {
+                (QuerierState::Local, _) => "we".to_owned(),
+                (QuerierState::Other, other) => {
+                    other.map(|other| other.to_string()).unwrap_or_default()
+                }
+                (QuerierState::None, _) => String::new(),
             };
             table.row([
                 shown(&interface.interface),
                 "router".to_owned(),
                 router.version.to_string(),
-                mode.to_owned(),
+                or_dash(querier),
                 format!("{} s", router.query_interval),
                 router.robustness.to_string(),
                 router.groups.to_string(),

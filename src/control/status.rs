@@ -30,7 +30,7 @@ impl Router {
             Request::Mroute => Reply::Mroute(self.mroute()),
             Request::IgmpGroups(on) => Reply::IgmpGroups(self.igmp_groups(now, on.as_deref())),
             Request::IgmpInterfaces(on) => {
-                Reply::IgmpInterfaces(self.igmp_interfaces(on.as_deref()))
+                Reply::IgmpInterfaces(self.igmp_interfaces(now, on.as_deref()))
             }
             Request::IgmpStats(on) => Reply::IgmpStats(self.igmp_statistics(on.as_deref())),
             Request::RuleSet(origin) => Reply::RuleSet(self.rules_of(*origin)),

@@ -4,7 +4,8 @@ mod igmp;
 
 pub use super::ledger::{Ledger, Sum, SumKind};
 pub use igmp::{
-    FilterMode, IgmpGroup, IgmpHostSide, IgmpInterface, IgmpRouterSide, IgmpStatistics,
+    FilterMode, IgmpGroup, IgmpHostSide, IgmpInterface, IgmpRouterSide, IgmpSource, IgmpStatistics,
+    QuerierState,
 };
 
 use crate::types::{DropReason, IfIndex, Limit, Link, Rule, RuleId, Time};

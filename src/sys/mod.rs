@@ -4,6 +4,7 @@
 
 pub mod address;
 pub mod heap;
+pub mod link;
 pub mod mmsg;
 pub mod multicast;
 pub mod packet;

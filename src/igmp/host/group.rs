@@ -80,11 +80,11 @@ impl Group {
     /// All of what is wanted is to be told again, as if it were new.
     pub(super) fn announce(&mut self, robustness: u8) {
         match &self.wanted {
-            Reception::Include(sources) => {
-                self.mode_reports = 0;
+            // A change of the mode that is pending stays one: who missed it knows the group in the other mode.
+            Reception::Include(sources) if self.mode_reports == 0 => {
                 self.source_reports.extend(sources.iter().map(|source| (*source, robustness)));
             }
-            Reception::Exclude(_) => {
+            Reception::Include(_) | Reception::Exclude(_) => {
                 self.mode_reports = robustness;
                 self.source_reports.clear();
             }

@@ -67,6 +67,8 @@ pub(super) fn said(packet: &[u8]) -> Said {
 pub(super) struct Bench {
     pub(super) host: Host,
     pub(super) now: Time,
+    /// The address that reports are to come from.
+    pub(super) us: Ipv4Addr,
     pub(super) wanted: BTreeMap<Ipv4Addr, Reception>,
 }
 
@@ -76,8 +78,12 @@ impl Bench {
     }
 
     pub(super) fn seeded(mode: HostMode, seed: u64) -> Self {
-        let mut bench =
-            Self { host: Host::new(seed), now: Time(1_000_000_000_000), wanted: BTreeMap::new() };
+        let mut bench = Self {
+            host: Host::new(seed),
+            now: Time(1_000_000_000_000),
+            us: US,
+            wanted: BTreeMap::new(),
+        };
         bench.configure(mode);
         bench
     }
@@ -112,7 +118,7 @@ impl Bench {
         packets
             .map(|transmit| {
                 assert_eq!(transmit.index, LINK);
-                assert_eq!(decode(&transmit.packet).expect("valid").source, US);
+                assert_eq!(decode(&transmit.packet).expect("valid").source, self.us);
                 said(&transmit.packet)
             })
             .collect()
