@@ -105,6 +105,17 @@ fn words(notice: &Notice) -> String {
             "on {} {joined} groups got members and {left} lost them, {groups} have some",
             shown(interface)
         ),
+        Notice::QuerierChanged { interface, querier, .. } => match querier {
+            Some(querier) => format!("{querier} is the querier on {}", shown(interface)),
+            None => format!("we are the querier on {}", shown(interface)),
+        },
+        Notice::QuerierVersionDiffers { interface, querier, version, .. } => format!(
+            "{querier} on {} asks by IGMP version {version}, and we are set to another",
+            shown(interface)
+        ),
+        Notice::MemberLimitReached { interface, group, limit, .. } => {
+            format!("{group} on {} is refused: {}", shown(interface), shown(limit))
+        }
         Notice::ConfigurationLoaded { file, rules } => {
             format!("{} loaded, {rules} rules", shown(file))
         }

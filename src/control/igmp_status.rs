@@ -7,7 +7,7 @@ use super::view::{
 };
 use crate::igmp::GroupView;
 use crate::igmp::packet::{Invalid, MessageKind};
-use crate::types::{IfIndex, IgmpVersion, Time};
+use crate::types::{IfIndex, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ impl Router {
                 reason: self.members.trouble(index).map(str::to_owned),
                 router: self.router_side(now, index),
                 host: self.upstream.view(index).map(|host| IgmpHostSide {
-                    version: number(host.version),
+                    version: host.version.number(),
                     querier: host.querier.map(|querier| querier.address),
                     robustness: host.robustness,
                     groups: host.groups,
@@ -53,7 +53,7 @@ impl Router {
         let until = |at: Time| at.since(now).as_secs();
         Some(IgmpRouterSide {
             address: view.address,
-            version: number(view.version),
+            version: view.version.number(),
             querier_mode: settings.querier,
             querier,
             querier_ip,
@@ -134,7 +134,7 @@ fn igmp_group(now: Time, (index, interface): (IfIndex, String), group: GroupView
         interface,
         index,
         group: group.group,
-        version: number(group.version),
+        version: group.version.number(),
         mode: if group.excludes { FilterMode::Exclude } else { FilterMode::Include },
         sources_count: sources.len(),
         sources,
@@ -148,14 +148,6 @@ fn igmp_group(now: Time, (index, interface): (IfIndex, String), group: GroupView
 
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-const fn number(version: IgmpVersion) -> u8 {
-    match version {
-        IgmpVersion::V1 => 1,
-        IgmpVersion::V2 => 2,
-        IgmpVersion::V3 => 3,
-    }
 }
 
 fn named<'n>(counts: impl Iterator<Item = (&'n str, u64)>) -> BTreeMap<String, u64> {

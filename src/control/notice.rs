@@ -170,6 +170,39 @@ pub enum Notice {
         /// How many groups have members now.
         groups: usize,
     },
+    /// Another router of a link asks for its members from now on, or we do.
+    QuerierChanged {
+        /// The interface.
+        interface: String,
+        /// Its index.
+        ifindex: IfIndex,
+        /// Who asks; none = we do.
+        querier: Option<Ipv4Addr>,
+    },
+    /// A router asks by another version of IGMP than we are set to: members may be heard by one of the two only.
+    /// Told once a minute at most.
+    QuerierVersionDiffers {
+        /// The interface.
+        interface: String,
+        /// Its index.
+        ifindex: IfIndex,
+        /// Who.
+        querier: Ipv4Addr,
+        /// Its version.
+        version: u8,
+    },
+    /// A table of members is full: what is new is refused and counted, what is there stays. Told once a minute at
+    /// most.
+    MemberLimitReached {
+        /// The interface.
+        interface: String,
+        /// Its index.
+        ifindex: IfIndex,
+        /// The group that was refused, or of which sources were.
+        group: Ipv4Addr,
+        /// `group_limit` or `source_limit`.
+        limit: String,
+    },
     /// The rules of the configuration file are in force.
     ConfigurationLoaded {
         /// The file.

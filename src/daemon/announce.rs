@@ -70,6 +70,17 @@ fn log_one(notice: &Notice, many: bool) {
         Notice::MembersChanged { interface: iface, ifindex, joined, left, groups } => {
             debug!(iface, ifindex = ifindex.0, joined, left, groups, "members changed");
         }
+        Notice::QuerierChanged { interface: iface, ifindex, querier } => {
+            let querier = querier.map(tracing::field::display);
+            info!(iface, ifindex = ifindex.0, querier, "querier changed");
+        }
+        Notice::QuerierVersionDiffers { interface: iface, ifindex, querier, version } => {
+            let ifindex = ifindex.0;
+            warn!(iface, ifindex, %querier, version, "a querier speaks another version of IGMP");
+        }
+        Notice::MemberLimitReached { interface: iface, ifindex, group, limit } => {
+            warn!(iface, ifindex = ifindex.0, %group, limit, "a membership is refused");
+        }
         Notice::ConfigurationLoaded { file, rules } => info!(file, rules, "configuration loaded"),
         Notice::ConfigurationRefused { file, mistakes } => {
             for error in mistakes {

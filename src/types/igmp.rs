@@ -35,6 +35,17 @@ pub enum IgmpVersion {
     V3,
 }
 
+impl IgmpVersion {
+    /// 1, 2 or 3.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::V1 => 1,
+            Self::V2 => 2,
+            Self::V3 => 3,
+        }
+    }
+}
+
 /// How long a group without further reports stays (the group membership interval).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

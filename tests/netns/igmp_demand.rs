@@ -10,8 +10,8 @@
 //! ```
 
 use crate::lab::{
-    Joined, Lab, Members, Namespace, Relay, SOON, Send, Stream, first_datagram, groups, groups_on, listen,
-    output, rule, sent, verify, wait_for,
+    Joined, Lab, Members, Namespace, Relay, SOON, Send, Stream, first_datagram, groups, groups_on,
+    listen, output, rule, sent, verify, wait_for,
 };
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::{Duration, Instant};
@@ -134,7 +134,10 @@ pub(crate) fn a_join_starts_and_a_leave_stops(lab: &Lab) {
     told("leave to stop", stops.clone());
     // Last member query time is 2 s (RFC 9776 section 8.10).
     let longest = stops.iter().max().copied().unwrap_or_default();
-    assert!(longest >= Duration::from_millis(1500), "nobody was asked who else is there: {longest:?}");
+    assert!(
+        longest >= Duration::from_millis(1500),
+        "nobody was asked who else is there: {longest:?}"
+    );
     drop(sending);
     mcrd.stop();
 }

@@ -11,8 +11,8 @@
 //! ```
 
 use crate::lab::{
-    Frr, Joined, Lab, Members, Namespace, Process, Relay, SOON, groups, groups_on, igmp_on, igmp_stats,
-    wait_for,
+    Frr, Joined, Lab, Members, Namespace, Process, Relay, SOON, groups, groups_on, igmp_on,
+    igmp_stats, wait_for,
 };
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -61,7 +61,12 @@ fn frr(version: u8) -> String {
     )
 }
 
-fn becomes(mcrd: &Relay, what: &str, deadline: Duration, right: impl Fn(&serde_json::Value) -> bool) {
+fn becomes(
+    mcrd: &Relay,
+    what: &str,
+    deadline: Duration,
+    right: impl Fn(&serde_json::Value) -> bool,
+) {
     wait_for(what, deadline, || {
         let shown = igmp_on(mcrd, "out0");
         if right(&shown) { Ok(()) } else { Err(shown.to_string()) }
@@ -78,8 +83,8 @@ pub(crate) fn i_3_frr_is_elected(lab: &Lab) {
         shown["querier"] == "other" && shown["querierIp"] == "10.2.0.1"
     });
     // V3-9: its query interval is in force, whatever ours was.
-    assert_eq!(igmp_on(&mcrd, "out0")["timerQueryInterval"], 5, "{}", igmp_on(&mcrd, "out0"));
-    let sent = || igmp_stats(&mcrd, "out0")["generalQueriesSent"].as_u64().expect("a count");
+    assert_eq!(igmp_on(&mcrd, "out0")["queryInterval"], 5, "{}", igmp_on(&mcrd, "out0"));
+    let sent = || igmp_stats(&mcrd, "out0")["sent"]["general_query"].as_u64().expect("a count");
     let silent = sent();
     let member = Members::of(&lan.host, "h0", &groups(GROUP, 1));
     wait_for("the member is seen", SOON, || {
@@ -104,7 +109,7 @@ pub(crate) fn i_4_frr_speaks_version_2(lab: &Lab) {
     let peer = Frr::start(&lan.peer, lab.directory(), &frr(2));
     wait_for("the mismatch is counted", SOON * 3, || {
         let stats = igmp_stats(&mcrd, "out0");
-        let seen = stats["queryV2"].as_u64().unwrap_or(0) > 0;
+        let seen = stats["received"]["query_v2"].as_u64().unwrap_or(0) > 0;
         let named = stats["versionMismatches"].as_u64().unwrap_or(0) > 0;
         if seen && named { Ok(()) } else { Err(stats.to_string()) }
     });

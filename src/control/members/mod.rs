@@ -4,7 +4,7 @@ pub(super) mod wanted;
 
 use super::interfaces::Interfaces;
 use super::notice::Notice;
-use crate::igmp::{Igmp, Interface};
+use crate::igmp::{Igmp, IgmpNotice, Interface};
 use crate::types::{IfIndex, IgmpConfig, IgmpSettings, Link, Time, Transmit};
 use ipnet::{IpNet, Ipv4Net};
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,6 +37,25 @@ impl Watched {
             let mut around = (0..=32).filter_map(|length| Ipv4Net::new(group, length).ok());
             around.any(|net| nets.contains(&net.trunc()))
         })
+    }
+}
+
+fn told(notice: IgmpNotice, interfaces: &Interfaces) -> Notice {
+    let named = |index| (interfaces.name_of(index), index);
+    match notice {
+        IgmpNotice::Querier { index, querier } => {
+            let (interface, ifindex) = named(index);
+            Notice::QuerierChanged { interface, ifindex, querier }
+        }
+        IgmpNotice::VersionMismatch { index, querier, version } => {
+            let (interface, ifindex) = named(index);
+            Notice::QuerierVersionDiffers { interface, ifindex, querier, version: version.number() }
+        }
+        IgmpNotice::Limit { index, reason, group } => {
+            let (interface, ifindex) = named(index);
+            let limit = reason.name().to_owned();
+            Notice::MemberLimitReached { interface, ifindex, group, limit }
+        }
     }
 }
 
@@ -206,6 +225,9 @@ impl Members {
             notices.extend(self.set(now, (index, group), reception, interfaces));
         }
         notices.extend(self.tell_sums(now, interfaces));
+        while let Some(notice) = self.igmp.poll_notice() {
+            notices.push(told(notice, interfaces));
+        }
         notices
     }
 

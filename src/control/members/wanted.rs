@@ -17,8 +17,6 @@ const MAX_LINGERING: usize = 65_536;
 #[derive(Clone, Debug, Default)]
 struct Group {
     now: Option<Reception>,
-    /// When its first member came.
-    since: Time,
     /// Of what is over, or only remembered.
     besides: Option<Box<Besides>>,
 }
@@ -110,9 +108,6 @@ impl Wanted {
         let reception = reception.filter(|reception| *reception != nothing);
         let entry = self.groups.entry((index, group)).or_default();
         let old = std::mem::replace(&mut entry.now, reception);
-        if old.is_none() {
-            entry.since = now;
-        }
         let over = match (&old, &entry.now) {
             (Some(old), Some(new)) => !covers(new, old),
             (Some(_), None) => true,
@@ -246,15 +241,6 @@ impl Wanted {
         let range = (index, within.network())..=(index, within.broadcast());
         let groups = self.groups.range(range);
         groups.filter_map(move |((_, group), of)| Some((*group, of.wanted(linger, now)?)))
-    }
-
-    /// The groups that have members on an interface now, what those want, and since when there are some.
-    pub(in crate::control) fn of_interface(
-        &self,
-        index: IfIndex,
-    ) -> impl Iterator<Item = (Ipv4Addr, &Reception, Time)> {
-        let groups = self.groups.range(all_of(index));
-        groups.filter_map(|((_, group), of)| Some((*group, of.now.as_ref()?, of.since)))
     }
 
     /// How many groups have members on an interface.

@@ -32,8 +32,10 @@ impl Frr {
             let (directory, zebra) = (directory.display().to_string(), path("zserv.api"));
             let file = file.display().to_string();
             let args = ["-u", "frr", "-g", "frr", "-A", "127.0.0.1", "-P", "0", "--vty_socket"];
-            let args: Vec<&str> =
-                args.into_iter().chain([&*directory, "-z", &*zebra, "-i", &*pid, "-f", &*file]).collect();
+            let args: Vec<&str> = args
+                .into_iter()
+                .chain([&*directory, "-z", &*zebra, "-i", &*pid, "-f", &*file])
+                .collect();
             namespace.spawn(&format!("{PROGRAMS}/{name}"), &args)
         };
         let zebra = start("zebra");
@@ -61,7 +63,8 @@ impl Frr {
             .output()
             .expect("starting vtysh");
         let text = String::from_utf8_lossy(&output.stdout);
-        serde_json::from_str(&text)
-            .map_err(|error| format!("{error} in {text}{}", String::from_utf8_lossy(&output.stderr)))
+        serde_json::from_str(&text).map_err(|error| {
+            format!("{error} in {text}{}", String::from_utf8_lossy(&output.stderr))
+        })
     }
 }

@@ -7,43 +7,34 @@ use std::net::Ipv4Addr;
 
 /// The groups with members on an interface, each as it is shown.
 pub(crate) fn groups_on(mcrd: &Relay, interface: &str) -> BTreeMap<Ipv4Addr, Value> {
-    let shown = mcrd.json(&["igmp", "groups"]);
-    let groups = shown[interface]["groups"].as_array().cloned().unwrap_or_default();
-    groups
-        .into_iter()
-        .map(|group| {
-            let address = group["group"].as_str().and_then(|text| text.parse().ok());
-            (address.unwrap_or_else(|| panic!("no group in {group}")), group)
-        })
-        .collect()
+    let shown = mcrd.json(&["igmp", "groups", "--interface", interface]);
+    let groups = shown.as_array().unwrap_or_else(|| panic!("no list: {shown}")).iter();
+    groups.map(|group| (address(&group["group"]), group.clone())).collect()
 }
 
-/// The sources that a group is shown with.
+/// The sources that a group is shown with, in order.
 pub(crate) fn sources_of(group: &Value) -> Vec<Ipv4Addr> {
-    let sources = group["sources"].as_array().cloned().unwrap_or_default();
-    let mut sources: Vec<Ipv4Addr> = sources
-        .iter()
-        .map(|source| {
-            let address = source["source"].as_str().and_then(|text| text.parse().ok());
-            address.unwrap_or_else(|| panic!("no source in {source}"))
-        })
-        .collect();
-    sources.sort_unstable();
-    sources
+    let sources = group["sources"].as_array().unwrap_or_else(|| panic!("no sources: {group}"));
+    sources.iter().map(|source| address(&source["source"])).collect()
 }
 
-/// IGMP on an interface as it is shown.
+fn address(text: &Value) -> Ipv4Addr {
+    text.as_str().and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("no address: {text}"))
+}
+
+/// The router side of IGMP on an interface as it is shown.
 pub(crate) fn igmp_on(mcrd: &Relay, interface: &str) -> Value {
-    let shown = mcrd.json(&["igmp", "interfaces"]);
-    let of = shown[interface].clone();
-    assert!(of.is_object(), "no {interface} in {shown}");
-    of
+    only(&mcrd.json(&["igmp", "interfaces", "--interface", interface]))["router"].clone()
 }
 
 /// What is counted of IGMP on an interface.
 pub(crate) fn igmp_stats(mcrd: &Relay, interface: &str) -> Value {
-    let shown = mcrd.json(&["igmp", "stats"]);
-    let of = shown[interface].clone();
-    assert!(of.is_object(), "no {interface} in {shown}");
-    of
+    only(&mcrd.json(&["igmp", "stats", "--interface", interface])).clone()
+}
+
+fn only(shown: &Value) -> &Value {
+    match shown.as_array().map(Vec::as_slice) {
+        Some([only]) => only,
+        _ => panic!("not one: {shown}"),
+    }
 }

@@ -20,7 +20,8 @@ impl Members {
         let index = IfIndex(host.index(interface));
         Self::on(host, groups.chunks(A_SOCKET), |socket, groups| {
             for group in groups {
-                join_group(socket, index, *group).unwrap_or_else(|error| panic!("{group}: {error}"));
+                join_group(socket, index, *group)
+                    .unwrap_or_else(|error| panic!("{group}: {error}"));
             }
         })
     }
@@ -59,7 +60,7 @@ impl Members {
     fn on<'a>(
         host: &Namespace,
         each: impl Iterator<Item = &'a [Ipv4Addr]> + Send,
-        join: impl Fn(&Socket, &[Ipv4Addr]) + Send,
+        join: impl Fn(&Socket, &[Ipv4Addr]) + Send + Sync,
     ) -> Self {
         let open = |wanted| {
             let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).expect("a UDP socket");
