@@ -77,7 +77,7 @@ pub(crate) fn interfaces_come_and_go(lab: &Lab) {
         r#"{ rules: [{ name: "pods", input: { interface: "in0", group: "239.8.0.0/16", join: "on-demand" },
                outputs: [{ interfaces: [{ nameGlob: "veth*" }], when: "joined" }] }] }"#,
     );
-    mcrd.wait_all_active(1);
+    mcrd.wait_state("pods", "pending");
     let wanted = groups(FIRST, 5);
     let footprint = |mcrd: &Relay| Footprint::of(mcrd.control_pid());
     let mut first = None;
