@@ -5,7 +5,7 @@ use super::super::path::Path;
 use super::super::v1::{self, HostVersion, IgmpHost, IgmpInterface, Reports};
 use super::address::{self, Use};
 use super::duration;
-use super::interface::interfaces;
+use super::interface;
 use crate::types::{
     HostMode, IgmpConfig, IgmpSettings, IgmpVersion, InterfaceSelector, MembershipInterval,
     QuerierMode, SourceGroup,
@@ -40,8 +40,8 @@ pub(super) fn igmp(spec: &v1::Igmp, findings: &mut Findings) -> IgmpConfig {
     }
     for (index, entry) in spec.interfaces.iter().enumerate() {
         let at = at.key("interfaces").index(index);
-        let selector = selector(entry.name.as_deref(), entry.name_glob.as_deref(), &at, findings);
         let settings = settings(entry, &earlier, &at, findings);
+        let selector = selector(entry.name.as_deref(), entry.name_glob.as_deref(), &at, findings);
         let Some(selector) = selector else { continue };
         let first = config.interfaces.iter().position(|(other, _)| *other == selector);
         if let Some(first) = first {
@@ -52,14 +52,14 @@ pub(super) fn igmp(spec: &v1::Igmp, findings: &mut Findings) -> IgmpConfig {
     }
     for (index, name) in spec.querier_interfaces.iter().enumerate() {
         let at = at.key("querierInterfaces").index(index);
-        if let Some(selector) = selector(Some(name), None, &at, findings) {
-            config.interfaces.push((selector, earlier.clone()));
+        if let Some(name) = interface::name_at(name, &at, findings) {
+            config.interfaces.push((InterfaceSelector::named(name), earlier.clone()));
         }
     }
     for (index, entry) in spec.host.iter().enumerate() {
         let at = at.key("host").index(index);
-        let selector = selector(entry.name.as_deref(), entry.name_glob.as_deref(), &at, findings);
         let mode = host_mode(entry, &at, findings);
+        let selector = selector(entry.name.as_deref(), entry.name_glob.as_deref(), &at, findings);
         config.hosts.extend(selector.zip(mode));
     }
     config
@@ -67,8 +67,9 @@ pub(super) fn igmp(spec: &v1::Igmp, findings: &mut Findings) -> IgmpConfig {
 
 /// What the earlier form says of all interfaces.
 fn earlier_settings(spec: &v1::Igmp, at: &Path, findings: &mut Findings) -> IgmpSettings {
+    let interval = within(spec.query_interval, 1..=LONGEST_INTERVAL, "queryInterval", at, findings);
     let all = IgmpInterface {
-        query_interval_seconds: spec.query_interval,
+        query_interval_seconds: interval,
         robustness: spec.robustness,
         ..IgmpInterface::default()
     };
@@ -99,7 +100,7 @@ fn selector(
                 name_glob: glob.map(str::to_owned),
                 ..v1::InterfaceSelector::default()
             };
-            interfaces(None, Some(&[spec]), at, findings)?.pop()
+            interface::selector(&spec, at, findings)
         }
     }
 }

@@ -42,7 +42,8 @@ pub(super) fn input(spec: &InputSpec, at: &Path, findings: &mut Findings) -> Opt
     let groups = groups?;
     match groups.cast {
         Cast::Multicast => {
-            if matches!(spec.join, None | Some(v1::Join::Always)) {
+            let asks_for_all = matches!(spec.join, None | Some(v1::Join::Always));
+            if asks_for_all && !findings.has(&at.key("join")) {
                 check_memberships(&groups, findings);
             }
         }

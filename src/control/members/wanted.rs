@@ -183,7 +183,7 @@ impl Wanted {
         changed
     }
 
-    pub(super) fn next_timeout(&self) -> Option<Time> {
+    pub(in crate::control) fn next_timeout(&self) -> Option<Time> {
         let end = self.ends.first().map(|(at, ..)| *at);
         end.into_iter().chain(self.held_until.values().copied()).min()
     }

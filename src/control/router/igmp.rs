@@ -58,8 +58,9 @@ impl Router {
     /// Asks upstream for exactly these. Who is to ask no more leaves before another asks in its place.
     pub(super) fn ask_upstream(&mut self, now: Time, memberships: BTreeSet<Membership>) {
         self.upstream.run_on(now, &self.interfaces, &self.members.config().hosts);
-        self.transmit();
+        // Hosts may answer at once: what they say is to be heard.
         self.listen();
+        self.transmit();
         self.memberships = memberships;
         let division = self.upstream.divide(&self.memberships);
         if let Some(kernel) = division.kernel {

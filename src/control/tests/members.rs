@@ -103,7 +103,7 @@ fn nobody() -> (Vec<u32>, Vec<DropReason>) {
 fn a_group_goes_out_while_it_has_members_and_the_rule_is_active_without() {
     let mut core = Core::new();
     let asked = core.add(waiting("r"));
-    assert_eq!(asked, ["publish 1", "open 0 packet 1 at 0: 239.0.0.0", "listen 2"]);
+    assert_eq!(asked, ["publish 1", "open 0 packet 1 at 0: 239.0.0.0", "listen 2", "transmit 2"]);
     assert_eq!(core.state("r"), (State::Active, None));
     assert_eq!(core.status("r").outputs[0].joined_groups, Some(0));
     assert_eq!(core.way("239.1.1.1", "10.0.1.9"), nobody());
@@ -263,7 +263,8 @@ fn what_was_wanted_stays_so_for_the_linger() {
     assert_eq!(core.router.next_timeout(), Some(Time(14 * SECOND)));
     core.wait();
     assert_eq!((sent(&core, "10.0.1.9"), sent(&core, "10.0.1.8")), (0, 0));
-    assert_eq!((core.router.members.wanted.len(), core.router.next_timeout()), (0, None));
+    let wanted = &core.router.members.wanted;
+    assert_eq!((wanted.len(), wanted.next_timeout()), (0, None));
 }
 
 #[test]
@@ -349,7 +350,7 @@ fn one_asks_upstream_the_kernel_or_we_and_who_was_first_leaves_first() {
         (vec!["transmit 1".to_owned()], all.clone())
     );
     let (asked, upstream) = step(HostMode::Kernel);
-    assert_eq!(asked, ["transmit 1", "listen ", "join 1:239.1.1.1 2:239.1.1.1", "hardware "]);
+    assert_eq!(asked, ["listen ", "transmit 1", "join 1:239.1.1.1 2:239.1.1.1", "hardware "]);
     assert_eq!(upstream, all);
     // The same file again.
     assert!(core.step(on_host("a", HostMode::Kernel)).is_empty());
@@ -376,10 +377,13 @@ fn the_file_says_where_members_are_tracked_besides() {
     let settings = IgmpSettings { max_groups: 7, ..IgmpSettings::default() };
     let of = |text: &str| (InterfaceSelector::named(name(text)), settings.clone());
     let config = IgmpConfig { interfaces: vec![of("c"), of("later")], hosts: Vec::new() };
-    assert_eq!(core.step(Event::Igmp(config.clone())), ["listen 3"]);
+    assert_eq!(core.step(Event::Igmp(config.clone())), ["listen 3", "transmit 3"]);
     assert!(core.step(Event::Igmp(config)).is_empty());
     core.add(waiting("r"));
-    assert_eq!(core.step(Event::Net(NetEvent::Link(link(9, "later")))), ["listen 2 3 9"]);
+    assert_eq!(
+        core.step(Event::Net(NetEvent::Link(link(9, "later")))),
+        ["listen 2 3 9", "transmit 9"]
+    );
     assert_eq!(core.net(down(9, "later")), ["listen 2 3"]);
     assert_eq!(core.net(NetEvent::LinkGone(IfIndex(3))), ["gone 3", "listen 2"]);
     // What cannot be heard is said, and asked for again.
