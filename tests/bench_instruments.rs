@@ -207,7 +207,7 @@ mod arrivals_tests {
     use crate::arrivals::{Arrivals, Window};
     use crate::frames::{Flows, Frames, HEADERS};
     use crate::payload::Stamp;
-    use mcr::sys::ring::Seen;
+    use mcr::sys::capture_ring::Seen;
     use std::net::Ipv4Addr;
 
     const SIZE: usize = 1400;

@@ -3,7 +3,7 @@
 use super::payload::Stamp;
 use super::tally::Tally;
 use hdrhistogram::Histogram;
-use mcr::sys::ring::Seen;
+use mcr::sys::capture_ring::Seen;
 use std::collections::VecDeque;
 
 /// `VIRTIO_NET_HDR_GSO_UDP_L4`.

@@ -3,8 +3,8 @@
 use super::arrivals::Arrivals;
 use super::clock;
 use super::network::{Network, PORT};
+use mcr::sys::capture_ring::Ring;
 use mcr::sys::packet;
-use mcr::sys::ring::Ring;
 use nix::libc::sock_filter;
 use nix::poll::{PollFd, PollFlags, poll};
 use std::collections::BTreeMap;

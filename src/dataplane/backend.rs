@@ -3,6 +3,7 @@
 use super::ancillary::SendOptions;
 use super::decode::FrameMeta;
 use super::link::Ingress;
+use crate::wire::ethernet::vlan_id;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
@@ -267,13 +268,12 @@ pub fn about_udp(name: &[u8], control: &[u8], truncated: bool) -> Option<About> 
 /// VLAN tag that the kernel took out of the frame.
 pub fn vlan_of(control: &[u8]) -> Option<u16> {
     const TP_STATUS_VLAN_VALID: u32 = 1 << 4;
-    const VLAN_VID_MASK: u16 = 0x0fff;
     super::ancillary::messages(control)
         .find(|&(level, kind, _)| level == libc::SOL_PACKET && kind == libc::PACKET_AUXDATA)
         .and_then(|(_, _, data)| {
             let status = u32::from_ne_bytes(data.get(..4)?.try_into().ok()?);
             let tci = u16::from_ne_bytes(data.get(16..18)?.try_into().ok()?);
-            (status & TP_STATUS_VLAN_VALID != 0).then_some(tci & VLAN_VID_MASK)
+            (status & TP_STATUS_VLAN_VALID != 0).then_some(vlan_id(tci))
         })
 }
 

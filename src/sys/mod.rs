@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 pub mod address;
+pub mod capture_ring;
 pub mod heap;
 pub mod link;
 pub mod mmsg;
@@ -10,7 +11,6 @@ pub mod multicast;
 pub mod packet;
 pub mod packet_ring;
 pub mod rights;
-pub mod ring;
 pub mod sched;
 #[cfg(test)]
 pub(crate) mod test_frames;

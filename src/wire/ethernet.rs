@@ -20,6 +20,12 @@ pub fn split(frame: &[u8]) -> Option<(u16, &[u8])> {
     Some((u16::from_be_bytes([header[12], header[13]]), rest))
 }
 
+/// The VLAN, 0 to 4095, of a tag's control information (IEEE 802.1Q section 9.6): without priority and DEI.
+#[inline]
+pub const fn vlan_id(tci: u16) -> u16 {
+    tci & 0x0fff
+}
+
 /// The MAC address of an IPv4 group: the last 23 bits of the group (RFC 1112 section 6.4).
 #[inline]
 pub fn of_group(group: Ipv4Addr) -> [u8; 6] {

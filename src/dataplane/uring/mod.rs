@@ -15,12 +15,14 @@
 //!    completions by the number of buffers, and each port and the wake-up add one.
 #![allow(unsafe_code)]
 
+mod completions;
 mod message;
 mod pool;
 mod probe;
 mod rings;
 mod setup;
 mod slots;
+mod teardown;
 mod token;
 
 use super::backend::{
@@ -31,8 +33,8 @@ use super::link::Ingress;
 use crate::clock;
 use crate::sys::packet_ring::PacketRing;
 use crate::wire::checksum;
-use io_uring::{IoUring, cqueue, opcode, squeue, types};
-use message::parse;
+use completions::Completion;
+use io_uring::{IoUring, opcode, squeue, types};
 use pool::BufferPool;
 use rings::Place;
 use setup::{build_ring, is_transient};
@@ -40,7 +42,7 @@ use slab::Slab;
 use slots::SendSlots;
 use std::io;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 use token::{Kind, Token};
 
@@ -54,8 +56,6 @@ const GET_EVENTS: u32 = 1;
 const CONTROL_LEN: usize = 128;
 /// Room for the source address of a payload (`struct sockaddr_in`).
 const NAME_LEN: usize = 16;
-/// Receive errors in a row, without a frame between, after which a port has failed.
-const MAX_ERRORS: u32 = 16;
 
 struct PortState {
     socket: OwnedFd,
@@ -67,14 +67,6 @@ struct PortState {
     armed: bool,
     closing: bool,
     errors: u32,
-}
-
-/// One completion, taken out of the ring.
-#[derive(Clone, Copy)]
-struct Completion {
-    token: u64,
-    result: i32,
-    flags: u32,
 }
 
 /// io_uring with multishot recvmsg from a shared buffer ring, and one submission for all sends of
@@ -203,155 +195,6 @@ impl UringBackend {
                 return Ok(false);
             }
         }
-    }
-
-    /// Moves completions out of the ring: results of sends to `results`, all others to `parked`.
-    fn reap(&mut self, results: &mut Vec<SendResult>) {
-        let Self { ring, slots, parked, stale, .. } = self;
-        for entry in ring.completion() {
-            let completion = Completion {
-                token: entry.user_data(),
-                result: entry.result(),
-                flags: entry.flags(),
-            };
-            match Token::decode(completion.token) {
-                Some(Token { kind: Kind::Send, generation, index }) => {
-                    match slots.complete(index, generation) {
-                        Some(tag) => results.push((
-                            tag,
-                            u32::try_from(completion.result).map_err(|_| -completion.result),
-                        )),
-                        None => *stale += 1,
-                    }
-                }
-                Some(_) => parked.push(completion),
-                None => *stale += 1,
-            }
-        }
-    }
-
-    fn dispatch(
-        &mut self,
-        completion: Completion,
-        frames: &mut Vec<Frame>,
-        events: &mut Vec<PortEvent>,
-    ) -> bool {
-        match Token::decode(completion.token) {
-            Some(Token { kind: Kind::Wake, .. }) => {
-                drain_eventfd(self.wake.as_raw_fd());
-                if !cqueue::more(completion.flags) {
-                    self.wake_armed = false;
-                    self.arm_wake();
-                }
-                return true;
-            }
-            Some(Token { kind: Kind::Receive, generation, index }) => {
-                if self.generations.get(index as usize) == Some(&generation)
-                    && self.ports.contains(index as usize)
-                {
-                    self.received(PortHandle(index), completion, frames, events);
-                } else {
-                    self.stale += 1;
-                    self.give_back(&completion);
-                }
-            }
-            // A cancel's own completion says nothing that the cancelled receive does not say.
-            Some(Token { kind: Kind::Cancel, .. }) => {}
-            Some(Token { kind: Kind::Send, .. }) | None => self.stale += 1,
-        }
-        false
-    }
-
-    fn give_back(&mut self, completion: &Completion) {
-        if let Some(buffer) = cqueue::buffer_select(completion.flags) {
-            self.pool.take(buffer);
-            self.pool.give(buffer);
-            self.pool.publish();
-        }
-    }
-
-    fn received(
-        &mut self,
-        handle: PortHandle,
-        completion: Completion,
-        frames: &mut Vec<Frame>,
-        events: &mut Vec<PortEvent>,
-    ) {
-        if self.ports[handle.0 as usize].ring.is_some() {
-            self.ports[handle.0 as usize].armed = false;
-            if let Some(errno) = self.polled(handle, completion.result) {
-                self.receive_error(handle, errno, events);
-            }
-            if self.ports[handle.0 as usize].closing {
-                let socket = self.forget(handle);
-                events.push(PortEvent::Closed(handle, socket));
-            }
-            return;
-        }
-        let more = cqueue::more(completion.flags);
-        let buffer = cqueue::buffer_select(completion.flags);
-        let port = &mut self.ports[handle.0 as usize];
-        port.armed = more;
-        if let (Ok(len), Some(buffer)) = (usize::try_from(completion.result), buffer) {
-            port.errors = 0;
-            self.pool.take(buffer);
-            let frame = parse(self.pool.bytes(buffer), len, port).map(|(start, len, about)| {
-                Frame { port: handle, buffer: u32::from(buffer), start, len, about }
-            });
-            match frame {
-                Some(frame) => frames.push(frame),
-                None => {
-                    self.pool.give(buffer);
-                    self.pool.publish();
-                }
-            }
-        } else if completion.result < 0 {
-            self.give_back(&completion);
-            self.receive_error(handle, -completion.result, events);
-        }
-        if !more {
-            self.ended(handle, events);
-        }
-    }
-
-    fn receive_error(&mut self, handle: PortHandle, errno: i32, events: &mut Vec<PortEvent>) {
-        match errno {
-            // All that go round are in our hands.
-            libc::ENOBUFS => {
-                self.exhausted += u64::from(self.pool.is_all());
-                self.pool.grow();
-            }
-            // A link that went down says so once; frames come again when it is up.
-            libc::ECANCELED | libc::ENETDOWN | libc::EAGAIN | libc::EINTR => {}
-            // Before Linux 6.2 the kernel cannot describe a UDP super-frame in a vnet header.
-            // Each such answer takes one frame out of the queue, so receiving goes on.
-            libc::EINVAL => events.push(PortEvent::Refused(handle, errno)),
-            _ => self.ports[handle.0 as usize].errors += 1,
-        }
-        let port = &mut self.ports[handle.0 as usize];
-        if port.errors > MAX_ERRORS && !port.closing {
-            port.closing = true;
-            events.push(PortEvent::Failed(handle, io::Error::from_raw_os_error(errno)));
-        }
-    }
-
-    /// A multishot receive has come to its end.
-    fn ended(&mut self, handle: PortHandle, events: &mut Vec<PortEvent>) {
-        if self.ports[handle.0 as usize].closing {
-            let socket = self.forget(handle);
-            events.push(PortEvent::Closed(handle, socket));
-        } else {
-            self.rearm.push(handle);
-        }
-    }
-
-    /// Frees the place and gives the socket back (invariant 4: nothing is armed any more).
-    fn forget(&mut self, handle: PortHandle) -> OwnedFd {
-        let port = self.ports.remove(handle.0 as usize);
-        self.ring_ports.retain(|other| *other != handle);
-        let generation = &mut self.generations[handle.0 as usize];
-        *generation = Token::next_generation(*generation);
-        port.socket
     }
 }
 
@@ -550,70 +393,10 @@ impl Backend for UringBackend {
     }
 }
 
-impl Drop for UringBackend {
-    fn drop(&mut self) {
-        let all = types::CancelBuilder::any();
-        let cancel = opcode::AsyncCancel2::new(all)
-            .build()
-            .user_data(Token::new(Kind::Cancel, 0, 0).encode());
-        self.push(&cancel);
-        let (mut frames, mut events, mut results) = (Vec::new(), Vec::new(), Vec::new());
-        // Bounded: a kernel that does not give things back must not hang the process.
-        for _ in 0..1000 {
-            for (_, port) in &mut self.ports {
-                port.closing = true;
-            }
-            let armed = self.wake_armed || self.ports.iter().any(|(_, port)| port.armed);
-            if !armed && self.slots.in_flight() == 0 {
-                break;
-            }
-            let timeout = types::Timespec::new().nsec(1_000_000);
-            let wait = types::SubmitArgs::new().timespec(&timeout);
-            // A timeout is an error here (ETIME); the loop's bound covers all of them.
-            let _ = self.ring.submitter().submit_with_args(1, &wait);
-            self.reap(&mut results);
-            for completion in std::mem::take(&mut self.parked) {
-                match Token::decode(completion.token) {
-                    Some(Token { kind: Kind::Wake, .. }) => {
-                        self.wake_armed = cqueue::more(completion.flags);
-                    }
-                    _ => {
-                        self.dispatch(completion, &mut frames, &mut events);
-                    }
-                }
-            }
-        }
-        let busy = self.wake_armed
-            || self.ports.iter().any(|(_, port)| port.armed)
-            || self.slots.in_flight() > 0;
-        // SAFETY: the ring is not used after this. Its memory is its own.
-        unsafe { ManuallyDrop::drop(&mut self.ring) };
-        if busy {
-            // Invariant 3: the kernel may still write there. Leak, ports included.
-            std::mem::take(&mut self.ports).into_iter().for_each(|(_, port)| {
-                std::mem::forget(port);
-            });
-            return;
-        }
-        // SAFETY: nothing is in flight, and neither is used after this.
-        unsafe {
-            ManuallyDrop::drop(&mut self.slots);
-            ManuallyDrop::drop(&mut self.pool);
-        }
-    }
-}
-
 /// The kernel was asked; what may simply be asked again is no failure.
 fn settled(outcome: io::Result<usize>) -> io::Result<()> {
     match outcome {
         Err(error) if !is_transient(&error) => Err(error),
         _ => Ok(()),
     }
-}
-
-fn drain_eventfd(fd: RawFd) {
-    let mut count = 0u64;
-    // SAFETY: the pointer is to eight writable bytes. The result does not matter: a counter of
-    // zero means that somebody read it before.
-    unsafe { libc::read(fd, (&raw mut count).cast(), 8) };
 }

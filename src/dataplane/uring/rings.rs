@@ -8,6 +8,7 @@ use crate::dataplane::link::Ingress;
 use crate::sys::packet;
 use crate::sys::packet_ring::{Extent, Taken};
 use crate::types::LinkLayer;
+use crate::wire::ethernet::vlan_id;
 use slab::Slab;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -127,7 +128,7 @@ fn in_slot(slot: &[u8], link_layer: LinkLayer, taken: &Taken) -> Result<Frame, i
     let header = (taken.start as usize).checked_sub(VNET_HEADER_LEN);
     let described = header.and_then(|header| meta.take_vnet_header(slot.get(header..)?));
     described.ok_or(libc::EINVAL)?;
-    meta.vlan = vlan(taken);
+    meta.vlan = taken.vlan_tag.map(vlan_id);
     let about = About::Packet(meta);
     Ok(Frame { port: PortHandle(0), buffer: 0, start: taken.start, len: taken.len, about })
 }
@@ -146,7 +147,7 @@ fn queued(
     let outcome = match packet::receive_one(socket, into) {
         Ok(len) => {
             let mut meta = FrameMeta::plain(link_layer);
-            meta.vlan = vlan(taken);
+            meta.vlan = taken.vlan_tag.map(vlan_id);
             meta.truncated = len > room;
             let frame = meta.take_vnet_header(&into[..len.min(room)]);
             frame.ok_or(libc::EINVAL).map(|frame| Frame {
@@ -164,9 +165,4 @@ fn queued(
         pool.take_back(buffer);
     }
     outcome
-}
-
-fn vlan(taken: &Taken) -> Option<u16> {
-    const VLAN_VID_MASK: u16 = 0x0fff;
-    taken.vlan_tag.map(|tag| tag & VLAN_VID_MASK)
 }
