@@ -398,7 +398,7 @@ fn the_file_says_where_members_are_tracked_besides() {
     assert_eq!(core.wait(), ["transmit 2"], "what is next is the next query");
     // Another interface under the same index has other sockets.
     let asked = core.step(Event::InterfaceReplaced(IfIndex(2)));
-    assert_eq!(asked, ["gone 2", "listen 2"]);
+    assert_eq!(asked, ["gone 2", "listen 2", "transmit 2"]);
 }
 
 #[test]
