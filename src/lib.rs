@@ -8,8 +8,8 @@
 //! L5 edges      config  sources  api  cli  traffic  telemetry  schema  manual   daemon (knows everyone)
 //! L4 shells     sys  clock  netlink  sockets  dataplane         the only I/O
 //! L3 core       control                                         pure
-//! L2            rib                                             pure
-//! L1            wire  fib                                       pure
+//! L2            rib  igmp                                       pure
+//! L1            wire  fib  timers                               pure
 //! L0            types                                           vocabulary
 //! ```
 
@@ -21,6 +21,7 @@ pub mod control;
 pub mod daemon;
 pub mod dataplane;
 pub mod fib;
+pub mod igmp;
 pub mod manual;
 pub mod netlink;
 pub mod rib;
@@ -29,6 +30,7 @@ pub mod sockets;
 pub mod sources;
 pub mod sys;
 pub mod telemetry;
+pub mod timers;
 pub mod traffic;
 pub mod types;
 pub mod wire;

@@ -158,6 +158,18 @@ impl Client {
         self.get("/v1/mroute").await?.read()
     }
 
+    /// What there is to know of IGMP: `groups`, `interfaces` or `stats`, of one interface or of all.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn igmp(&self, what: &str, interface: Option<&str>) -> Result<Answer, ClientError> {
+        let path = format!("/v1/igmp/{what}");
+        match interface {
+            Some(name) => self.get(&encoded(&format!("{path}?interface="), name)).await,
+            None => self.get(&path).await,
+        }
+    }
+
     /// Asks for a document, as it comes.
     ///
     /// # Errors
@@ -296,8 +308,13 @@ pub(super) fn understand(status: StatusCode, body: &[u8]) -> Result<Answer, Clie
 
 /// The path of a rule, whatever characters its name has.
 fn rule_path(key: &str) -> String {
-    let mut path = String::from("/v1/rules/");
-    for byte in key.bytes() {
+    encoded("/v1/rules/", key)
+}
+
+/// A path or query and, behind it, a text that may have any characters (RFC 3986 section 2.1).
+fn encoded(before: &str, text: &str) -> String {
+    let mut path = before.to_owned();
+    for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
             path.push(char::from(byte));
         } else {

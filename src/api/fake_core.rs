@@ -4,9 +4,10 @@ use super::server::{Exchange, Limits, serve};
 use super::{Client, Publisher, bind};
 use crate::control::event::{Change, Conflict, Refusal, Reply, Request};
 use crate::control::view::{
-    ChangeKind, ClosedPorts, DataPlaneUpgrade, InterfaceStatus, Ledger, LogLevel, MembershipStatus,
-    Mroute, MrouteEntry, MrouteOutput, OutputStatus, Pong, PortKind, PortStatus, RuleChange,
-    RuleStatus, State, Stats, Traffic, Upgrade, WorkerStatus,
+    ChangeKind, ClosedPorts, DataPlaneUpgrade, FilterMode, IgmpGroup, IgmpHostSide, IgmpInterface,
+    IgmpRouterSide, IgmpSource, IgmpStatistics, InterfaceStatus, Ledger, LogLevel,
+    MembershipStatus, Mroute, MrouteEntry, MrouteOutput, OutputStatus, Pong, PortKind, PortStatus,
+    QuerierState, RuleChange, RuleStatus, State, Stats, Traffic, Upgrade, WorkerStatus,
 };
 use crate::types::{
     Destination, DropReason, Few, IfIndex, Input, InterfaceSelector, Join, Link, LinkLayer, Origin,
@@ -71,6 +72,7 @@ pub(crate) fn status(rule: Rule) -> RuleStatus {
             wanted: 0,
             sent: Traffic::default(),
             drops: [].into(),
+            joined_groups: None,
         })
         .collect();
     if let Some(first) = outputs.first_mut() {
@@ -202,6 +204,74 @@ pub(crate) fn mroute() -> Mroute {
     }
 }
 
+pub(crate) fn igmp_group() -> IgmpGroup {
+    IgmpGroup {
+        interface: "eth1".into(),
+        index: IfIndex(3),
+        group: "239.1.1.1".parse().expect("a group"),
+        version: 3,
+        mode: FilterMode::Exclude,
+        sources: vec![IgmpSource {
+            source: "10.0.0.9".parse().expect("an address"),
+            timer_seconds: None,
+        }],
+        sources_count: 1,
+        timer_seconds: Some(250),
+        uptime_seconds: 36,
+        last_reporter: "10.0.1.9".parse().ok(),
+        hosts: None,
+        is_static: false,
+    }
+}
+
+pub(crate) fn igmp_interface() -> IgmpInterface {
+    IgmpInterface {
+        interface: "eth1".into(),
+        index: IfIndex(3),
+        reason: None,
+        router: Some(IgmpRouterSide {
+            address: "10.0.1.1".parse().ok(),
+            version: 3,
+            querier_mode: crate::types::QuerierMode::Auto,
+            querier: QuerierState::Other,
+            querier_ip: "10.0.1.0".parse().ok(),
+            query_timer: None,
+            query_other_timer: Some(200),
+            query_interval: 125,
+            query_response_interval: 10,
+            robustness: 2,
+            group_membership_interval_msec: 270_000,
+            older_host_present_interval_msec: 260_000,
+            other_querier_present_interval_msec: 255_000,
+            last_member_query_msec: 2000,
+            last_member_query_count: 2,
+            groups: 1,
+            max_groups: 16_384,
+        }),
+        host: Some(IgmpHostSide {
+            version: 2,
+            querier: None,
+            robustness: 2,
+            groups: 4,
+            over_limit: 0,
+        }),
+    }
+}
+
+pub(crate) fn igmp_statistics() -> IgmpStatistics {
+    IgmpStatistics {
+        interface: "eth1".into(),
+        index: IfIndex(3),
+        kernel_dropped: 0,
+        received: [("query_v3".into(), 7), ("report_v3".into(), 21)].into(),
+        total_groups: 1,
+        peak_groups: 4,
+        sent: [("general_query".into(), 9)].into(),
+        dropped: [("ttl".into(), 1)].into(),
+        version_mismatches: 0,
+    }
+}
+
 fn answer(rules: &mut Vec<Rule>, request: Request) -> Result<Reply, Refusal> {
     let all = |rules: &[Rule]| rules.iter().cloned().map(status).collect::<Vec<_>>();
     Ok(match request {
@@ -241,6 +311,9 @@ fn answer(rules: &mut Vec<Rule>, request: Request) -> Result<Reply, Refusal> {
         Request::Workers => Reply::Workers(vec![worker()]),
         Request::Interfaces => Reply::Interfaces(vec![interface()]),
         Request::Mroute => Reply::Mroute(mroute()),
+        Request::IgmpGroups(_) => Reply::IgmpGroups(vec![igmp_group()]),
+        Request::IgmpInterfaces(_) => Reply::IgmpInterfaces(vec![igmp_interface()]),
+        Request::IgmpStats(_) => Reply::IgmpStats(vec![igmp_statistics()]),
         Request::RuleSet(origin) => {
             let asked = rules.iter().filter(|rule| origin.is_none_or(|o| rule.origin == o));
             Reply::RuleSet(asked.cloned().collect())

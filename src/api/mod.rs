@@ -12,6 +12,7 @@
 //! | `GET /v1/events` | what changes, one JSON object a line, without end |
 //! | `GET`, `PUT /v1/log-level` | what is logged |
 //! | `GET /v1/stats`, `/v1/workers`, `/v1/interfaces`, `/v1/mroute` | counters, workers, interfaces, forwarding state |
+//! | `GET /v1/igmp/groups`, `/v1/igmp/interfaces`, `/v1/igmp/stats` | members on our links and how IGMP runs; `?interface=eth1` on one |
 //!
 //! `?dryRun=true` on POST, PUT and DELETE answers what the change would do, and does nothing.
 //! A name with a slash (`runtime/cam`) is percent-encoded in the path. Every refusal is a problem
@@ -22,6 +23,7 @@ mod body;
 mod client;
 mod endpoints;
 mod events;
+mod igmp;
 mod listen;
 mod problem;
 mod routes;

@@ -1,6 +1,7 @@
 //! The requests of version 1, each turned into one [`Request`] to the core.
 
 use super::events::{self, Subscriptions};
+use super::igmp;
 use super::problem::Problem;
 use super::rule_set::{self, Asked, How};
 use super::server::{Exchange, Lasting, Limits};
@@ -49,6 +50,9 @@ pub(super) fn router(
         .route("/v1/workers", get(workers))
         .route("/v1/interfaces", get(interfaces))
         .route("/v1/mroute", get(mroute))
+        .route("/v1/igmp/groups", get(igmp::groups))
+        .route("/v1/igmp/interfaces", get(igmp::interfaces))
+        .route("/v1/igmp/stats", get(igmp::statistics))
         .route("/v1/config", get(rule_set::show))
         .route("/v1/events", get(listen))
         .route("/v1/log-level", get(log_level).put(set_log_level))
@@ -195,7 +199,8 @@ async fn no_such_path(uri: Uri) -> Problem {
         "No such path",
         format!(
             "there is no {}; there are /v1/ping, /v1/rules, /v1/rules/ID, /v1/config, /v1/stats, \
-             /v1/workers, /v1/interfaces, /v1/mroute, /v1/events, /v1/log-level, /v1/upgrade and \
+             /v1/workers, /v1/interfaces, /v1/mroute, /v1/igmp/groups, /v1/igmp/interfaces, \
+             /v1/igmp/stats, /v1/events, /v1/log-level, /v1/upgrade and \
              /v1/dataplane/upgrade",
             uri.path()
         ),

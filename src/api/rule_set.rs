@@ -30,7 +30,8 @@ pub(super) struct Which {
 
 pub(super) type Asked<T> = Result<Query<T>, QueryRejection>;
 
-fn query<T>(asked: Asked<T>, known: &str) -> Result<T, Problem> {
+/// What was asked for behind the path.
+pub(super) fn query<T>(asked: Asked<T>, known: &str) -> Result<T, Problem> {
     match asked {
         Ok(Query(query)) => Ok(query),
         Err(rejection) => Err(Problem::new(

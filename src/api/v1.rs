@@ -4,9 +4,10 @@
 pub use super::events::EventJson;
 pub use crate::control::notice::{InterfaceState, Notice, RuleName};
 pub use crate::control::view::{
-    ChangeKind, ClosedPorts, DataPlaneUpgrade, InterfaceStatus, Ledger, LogLevel, MembershipStatus,
-    Mroute, MrouteEntry, MrouteOutput, Pong, PortKind, PortStatus, RuleChange, State,
-    StateFileStatus, Sum, SumKind, Upgrade, WorkerStatus,
+    ChangeKind, ClosedPorts, DataPlaneUpgrade, FilterMode, IgmpGroup, IgmpHostSide, IgmpInterface,
+    IgmpRouterSide, IgmpSource, IgmpStatistics, InterfaceStatus, Ledger, LogLevel,
+    MembershipStatus, Mroute, MrouteEntry, MrouteOutput, Pong, PortKind, PortStatus, QuerierState,
+    RuleChange, State, StateFileStatus, Sum, SumKind, Upgrade, WorkerStatus,
 };
 
 use crate::config::spec_of;
@@ -69,6 +70,9 @@ pub struct OutputJson {
     pub sent_bytes: u64,
     /// Copies that were not sent.
     pub drops: DropsJson,
+    /// Of an output that waits for members: how many groups have some, over all of its interfaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joined_groups: Option<usize>,
 }
 
 /// Counters of everything.
@@ -186,6 +190,7 @@ fn output(spec: OutputSpec, status: Option<OutputStatus>) -> OutputJson {
         wanted: 0,
         sent: Default::default(),
         drops: Default::default(),
+        joined_groups: None,
     });
     OutputJson {
         spec,
@@ -195,6 +200,7 @@ fn output(spec: OutputSpec, status: Option<OutputStatus>) -> OutputJson {
         sent_datagrams: status.sent.datagrams,
         sent_bytes: status.sent.bytes,
         drops: drops(&status.drops),
+        joined_groups: status.joined_groups,
     }
 }
 

@@ -70,6 +70,9 @@ pub enum Command {
     Interfaces,
     /// Show the forwarding entries and the memberships asked for upstream.
     Mroute,
+    /// Show who is a member of which groups on our links, and how IGMP runs there.
+    #[command(subcommand)]
+    Igmp(IgmpCommand),
     /// Ask whether mcrd answers.
     Ping,
     /// Show what changes, as it changes: rules, interfaces, workers. Until Ctrl-C.
@@ -100,6 +103,25 @@ pub enum Command {
         #[command(subcommand)]
         from: ImportFrom,
     },
+}
+
+/// What is shown of IGMP.
+#[derive(Clone, Debug, Subcommand)]
+pub enum IgmpCommand {
+    /// Show the groups that have members, and from which sources those want to receive.
+    Groups(OnInterface),
+    /// Show the interfaces on which IGMP runs.
+    Interfaces(OnInterface),
+    /// Show what was received, sent and dropped.
+    Stats(OnInterface),
+}
+
+/// Which interfaces are shown.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct OnInterface {
+    /// Only this interface.
+    #[arg(long, value_name = "INTERFACE")]
+    pub interface: Option<String>,
 }
 
 /// Whose configuration is imported.

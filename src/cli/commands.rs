@@ -1,10 +1,10 @@
 //! One function a command: ask, print.
 
-use super::args::{AddArgs, Args, Command, OutputForm};
+use super::args::{AddArgs, Args, Command, IgmpCommand, OutputForm};
 use super::config_args::LogLevelCommand;
 use super::offline;
 use super::text::{shown, shown_json};
-use super::{config_commands, monitor, rates, sentences, tables, upgrade};
+use super::{config_commands, igmp_tables, monitor, rates, sentences, tables, upgrade};
 use crate::api::v1::{ChangesJson, RuleJson, SetLogLevel, StatsJson};
 use crate::api::{Answer, Client, ClientError, Problem};
 use crate::config::{self, Diagnostics};
@@ -132,6 +132,18 @@ async fn answer(client: &Client, command: &Command, form: OutputForm) -> Result<
         }),
         Command::Mroute => {
             show(&client.get("/v1/mroute").await?, form, |mroute| tables::mroute(&mroute))
+        }
+        Command::Igmp(IgmpCommand::Groups(on)) => {
+            let answer = client.igmp("groups", on.interface.as_deref()).await?;
+            show(&answer, form, |list: Vec<_>| igmp_tables::groups(&list))
+        }
+        Command::Igmp(IgmpCommand::Interfaces(on)) => {
+            let answer = client.igmp("interfaces", on.interface.as_deref()).await?;
+            show(&answer, form, |list: Vec<_>| igmp_tables::interfaces(&list))
+        }
+        Command::Igmp(IgmpCommand::Stats(on)) => {
+            let answer = client.igmp("stats", on.interface.as_deref()).await?;
+            show(&answer, form, |list: Vec<_>| igmp_tables::statistics(&list))
         }
         Command::Ping => show(&client.get("/v1/ping").await?, form, |pong| sentences::ping(&pong)),
         Command::LogLevel(LogLevelCommand::Get) => {

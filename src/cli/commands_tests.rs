@@ -85,6 +85,9 @@ async fn every_command_prints_a_table_or_the_document_as_it_came() {
         ("list-workers", "/v1/workers"),
         ("interfaces", "/v1/interfaces"),
         ("mroute", "/v1/mroute"),
+        ("igmp groups", "/v1/igmp/groups"),
+        ("igmp interfaces", "/v1/igmp/interfaces"),
+        ("igmp stats", "/v1/igmp/stats"),
         ("ping", "/v1/ping"),
         ("log-level get", "/v1/log-level"),
     ];

@@ -10,6 +10,7 @@ mod commands;
 mod config_args;
 mod config_commands;
 mod difference;
+mod igmp_tables;
 mod json5;
 mod monitor;
 mod offline;
@@ -20,7 +21,7 @@ mod tables;
 mod text;
 mod upgrade;
 
-pub use args::{Args, Command, ImportFrom, OutputForm};
+pub use args::{Args, Command, IgmpCommand, ImportFrom, OnInterface, OutputForm};
 pub use commands::{Exit, run};
 pub use config_args::{ConfigCommand, LogLevelCommand};
 

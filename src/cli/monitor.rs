@@ -95,6 +95,27 @@ fn words(notice: &Notice) -> String {
             let (interface, reason) = (shown(interface), shown(reason));
             format!("the kernel refuses {group}{source} on {interface}: {reason}")
         }
+        Notice::MemberJoined { interface, group, .. } => {
+            format!("{group} has members on {}", shown(interface))
+        }
+        Notice::MemberLeft { interface, group, .. } => {
+            format!("{group} has no members on {} any more", shown(interface))
+        }
+        Notice::MembersChanged { interface, joined, left, groups, .. } => format!(
+            "on {} {joined} groups got members and {left} lost them, {groups} have some",
+            shown(interface)
+        ),
+        Notice::QuerierChanged { interface, querier, .. } => match querier {
+            Some(querier) => format!("{querier} is the querier on {}", shown(interface)),
+            None => format!("we are the querier on {}", shown(interface)),
+        },
+        Notice::QuerierVersionDiffers { interface, querier, version, .. } => format!(
+            "{querier} on {} asks by IGMP version {version}, and we are set to another",
+            shown(interface)
+        ),
+        Notice::MemberLimitReached { interface, group, limit, .. } => {
+            format!("{group} on {} is refused: {}", shown(interface), shown(limit))
+        }
         Notice::ConfigurationLoaded { file, rules } => {
             format!("{} loaded, {rules} rules", shown(file))
         }

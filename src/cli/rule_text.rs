@@ -4,8 +4,8 @@ use super::columns::TIE;
 use super::text::shown;
 use crate::api::v1::OutputJson;
 use crate::config::v1::{
-    BitRate, Dscp, InputSpec, InterfaceSelector, LinkLocal, OutputSource, OutputSpec, PortRange,
-    Protocol, SourceFilter, Ttl, Vlan,
+    BitRate, Dscp, InputSpec, InterfaceSelector, Join, LinkLocal, OutputSource, OutputSpec,
+    PortRange, Protocol, SourceFilter, Ttl, Vlan, When,
 };
 use std::fmt::Display;
 
@@ -43,6 +43,10 @@ pub(super) fn input(input: &InputSpec) -> String {
     }
     if input.link_local == Some(LinkLocal::Relay) {
         add("link-local too".to_owned());
+    }
+    match input.join {
+        Some(Join::OnDemand) => add("on demand".to_owned()),
+        Some(Join::Always | Join::Never) | None => {}
     }
     text
 }
@@ -90,6 +94,13 @@ pub(super) fn output(output: &OutputJson) -> String {
     }
     if let Some(burst) = output.spec.burst {
         add(format!("burst {burst}"));
+    }
+    if output.spec.when == Some(When::Joined) {
+        let linger = output.spec.linger.as_ref();
+        add(linger.map_or_else(
+            || "while joined".to_owned(),
+            |linger| format!("while joined and {linger} longer"),
+        ));
     }
     text
 }

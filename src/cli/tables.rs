@@ -304,14 +304,23 @@ pub(super) fn count(n: impl Display, what: &str) -> String {
     }
 }
 
-/// The outputs that are pending for a reason of their own.
+/// The outputs that are pending for a reason of their own, and those that wait for members.
 pub(super) fn output_notes(rule: &RuleJson) -> Vec<String> {
     let own = |o: &&OutputJson| o.reason.is_some() && o.reason != rule.reason;
     let note = |o: &OutputJson| {
         let reason = o.reason.as_deref().unwrap_or_default();
         format!("output {} is {}: {}", output(o), state(o.state), shown(reason))
     };
-    rule.outputs.iter().filter(own).map(note).collect()
+    let waiting = |o: &OutputJson| {
+        let groups = o.joined_groups?;
+        let what = match groups {
+            0 => "waits for members".to_owned(),
+            groups => format!("is sent to the members of {}", count(groups, "group")),
+        };
+        Some(format!("output {} {what}", output(o)))
+    };
+    let notes = rule.outputs.iter().filter(own).map(note);
+    notes.chain(rule.outputs.iter().filter_map(waiting)).collect()
 }
 
 pub(super) fn titled(rule: &RuleJson) -> String {

@@ -4,7 +4,7 @@ use super::diagnose::{Diagnostic, Diagnostics, Findings};
 use super::path::Path as At;
 use super::settings::{ControlSettings, Dataplane, LogSettings};
 use super::{shape, syntax, v1, validate};
-use crate::types::{Origin, Rule};
+use crate::types::{IgmpConfig, Origin, Rule};
 use std::io::Read;
 use std::path::Path;
 
@@ -21,6 +21,8 @@ pub struct Loaded {
     pub control: ControlSettings,
     /// Logging.
     pub log: LogSettings,
+    /// Members of groups on links, and our own memberships.
+    pub igmp: IgmpConfig,
 }
 
 /// Loads a configuration file.
@@ -60,8 +62,8 @@ pub fn load_text(source_name: &str, text: &str) -> Result<Loaded, Diagnostics> {
     if !findings.is_empty() {
         return Err(findings.into_diagnostics(source_name, text));
     }
-    let validate::Sections { dataplane, control, log } = sections;
-    Ok(Loaded { file, rules, dataplane, control, log })
+    let validate::Sections { dataplane, control, log, igmp } = sections;
+    Ok(Loaded { file, rules, dataplane, control, log, igmp })
 }
 
 /// Reads one rule, as the control API gets it.

@@ -3,12 +3,13 @@
 use super::v1;
 use super::v1::{InputSpec, OutputSpec, RuleSpec};
 use super::validate::address::text_of;
+use super::validate::duration;
 use super::validate::identity::derived_id;
 use super::validate::output::default_ttl;
 use super::validate::rule::DEFAULT_PRIORITY;
 use crate::types::{
     Criteria, Destination, Dscp, Input, InterfaceSelector, Join, Limit, MtuPolicy, Output,
-    OutputSource, Port, Protocol, Rule, Ttl, VlanFilter, is_multicast,
+    OutputSource, Port, Protocol, Rule, Ttl, VlanFilter, When, is_multicast,
 };
 use ipnet::IpNet;
 
@@ -63,7 +64,11 @@ fn input_spec(input: &Input) -> InputSpec {
         source,
         sources,
         protocol: (input.protocol == Protocol::Any).then_some(v1::Protocol::Any),
-        join: (input.join == Join::Never && has_groups).then_some(v1::Join::Never),
+        join: match input.join {
+            Join::Never => has_groups.then_some(v1::Join::Never),
+            Join::OnDemand => Some(v1::Join::OnDemand),
+            Join::Always => None,
+        },
         link_local: input.link_local.then_some(v1::LinkLocal::Relay),
         vlan: match input.vlan {
             VlanFilter::Untagged => None,
@@ -112,8 +117,11 @@ fn output_spec(output: &Output) -> OutputSpec {
         mtu_policy: (output.mtu_policy == MtuPolicy::Drop).then_some(v1::MtuPolicy::Drop),
         rate_limit: output.rate_limit.as_deref().copied().map(limit_spec),
         burst: output.burst.map(|burst| u32::from(burst.get())),
-        when: None,
-        linger: None,
+        when: matches!(output.when, When::Joined { .. }).then_some(v1::When::Joined),
+        linger: match output.when {
+            When::Joined { linger } if !linger.is_zero() => Some(duration::text_of(linger)),
+            When::Joined { .. } | When::Always => None,
+        },
     }
 }
 

@@ -84,6 +84,15 @@ fn right(expected: &str, key: &str) -> String {
         ("u32", "shards") => number("from 1 to 16"),
         ("u32", "coalesceUsecs" | "busyPollUsecs") => number("from 0 to 10000"),
         ("u32", "burst") => number("from 1 to 64"),
+        ("u32", "queryIntervalSeconds" | "queryInterval") => number("from 1 to 31744"),
+        ("u32", "maxGroups") => number("from 1 to 1000000"),
+        ("u32", "maxSources") => number("from 1 to 65535"),
+        ("u8", "robustness" | "lastMemberQueryCount") => number("from 1 to 7"),
+        ("u8", "version") => "1, 2 or 3".to_owned(),
+        ("a string", "queryResponseInterval") => "a duration in quotes, such as \"10s\"".to_owned(),
+        ("a string", "lastMemberQueryInterval") => {
+            "a duration in quotes, such as \"1s\"".to_owned()
+        }
         ("u8", _) => number("from 0 to 255"),
         ("u16", _) => number("from 0 to 65535"),
         ("u32", _) => number("from 0 to 4294967295"),

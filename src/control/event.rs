@@ -3,7 +3,7 @@
 
 use super::view;
 use crate::fib::counters::{PortCounters, SlotCounters, WorkerCounters};
-use crate::types::{IfIndex, Membership, NetEvent, Origin, Rule};
+use crate::types::{IfIndex, IgmpConfig, Membership, NetEvent, Origin, Rule};
 use serde::{Deserialize, Serialize};
 
 /// Something that a person or a program asks of the running relay.
@@ -26,6 +26,12 @@ pub enum Request {
     Interfaces,
     /// Forwarding entries and memberships.
     Mroute,
+    /// Groups that have members, on the interface of this name or on all.
+    IgmpGroups(Option<String>),
+    /// Interfaces on which IGMP runs.
+    IgmpInterfaces(Option<String>),
+    /// What IGMP has counted there.
+    IgmpStats(Option<String>),
     /// The rules as they were asked for: of one origin, or all.
     RuleSet(Option<Origin>),
     /// Make the rules of origin `runtime` these, all of them or none.
@@ -80,6 +86,12 @@ pub enum Reply {
     Interfaces(Vec<view::InterfaceStatus>),
     /// To `Mroute`.
     Mroute(view::Mroute),
+    /// To `IgmpGroups`.
+    IgmpGroups(Vec<view::IgmpGroup>),
+    /// To `IgmpInterfaces`.
+    IgmpInterfaces(Vec<view::IgmpInterface>),
+    /// To `IgmpStats`.
+    IgmpStats(Vec<view::IgmpStatistics>),
     /// To `RuleSet`.
     RuleSet(Vec<Rule>),
     /// To `ReplaceRules`, what was done; to `DryRun`, what would be done.
@@ -258,6 +270,27 @@ pub enum Event {
     },
     /// What a worker has counted since it started.
     Report(Box<WorkerReport>),
+    /// What the file says about IGMP is this from now on.
+    Igmp(IgmpConfig),
+    /// An IGMP packet came from an interface's link.
+    LinkPacket {
+        /// The interface.
+        index: IfIndex,
+        /// The IPv4 packet, its header included.
+        packet: Vec<u8>,
+    },
+    /// Packets of these interfaces' links were asked for; of these they cannot be had.
+    Listeners {
+        /// With the reasons.
+        failed: Vec<(IfIndex, String)>,
+    },
+    /// The kernel has dropped packets of an interface's link before we read them.
+    LinkDrops {
+        /// The interface.
+        index: IfIndex,
+        /// How many since this was said last.
+        count: u64,
+    },
     /// The time that `next_timeout` named has come.
     Timeout,
 }

@@ -118,6 +118,11 @@ impl Interfaces {
         self.links.get(&index)
     }
 
+    /// Its name, or one made of its index where it is not there any more.
+    pub(super) fn name_of(&self, index: IfIndex) -> String {
+        self.get(index).map_or_else(|| format!("if{index}"), |link| link.name.to_string())
+    }
+
     /// All interfaces by index.
     pub(super) fn all(&self) -> impl Iterator<Item = &Link> {
         self.links.values()

@@ -5,7 +5,7 @@ use super::view::State;
 use crate::types::{IfIndex, Membership, Origin, RuleId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// A rule, as notices name it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -137,6 +137,71 @@ pub enum Notice {
         source: Option<IpAddr>,
         /// Why.
         reason: String,
+    },
+    /// The first member of a group is there on an interface.
+    MemberJoined {
+        /// The interface.
+        interface: String,
+        /// Its index.
+        ifindex: IfIndex,
+        /// The group.
+        group: Ipv4Addr,
+    },
+    /// The last member of a group is gone from an interface.
+    MemberLeft {
+        /// The interface.
+        interface: String,
+        /// Its index.
+        ifindex: IfIndex,
+        /// The group.
+        group: Ipv4Addr,
+    },
+    /// So many groups of an interface got or lost their members that they are not told one by one; those that
+    /// were are not among them.
+    MembersChanged {
+        /// The interface.
+        interface: String,
+        /// Its index.
+        ifindex: IfIndex,
+        /// How often a first member came.
+        joined: u64,
+        /// How often a last member went.
+        left: u64,
+        /// How many groups have members now.
+        groups: usize,
+    },
+    /// Another router of a link asks for its members from now on, or we do.
+    QuerierChanged {
+        /// The interface.
+        interface: String,
+        /// Its index.
+        ifindex: IfIndex,
+        /// Who asks; none = we do.
+        querier: Option<Ipv4Addr>,
+    },
+    /// A router asks by another version of IGMP than we are set to: members may be heard by one of the two only.
+    /// Told once a minute at most.
+    QuerierVersionDiffers {
+        /// The interface.
+        interface: String,
+        /// Its index.
+        ifindex: IfIndex,
+        /// Who.
+        querier: Ipv4Addr,
+        /// Its version.
+        version: u8,
+    },
+    /// A table of members is full: what is new is refused and counted, what is there stays. Told once a minute at
+    /// most.
+    MemberLimitReached {
+        /// The interface.
+        interface: String,
+        /// Its index.
+        ifindex: IfIndex,
+        /// The group that was refused, or of which sources were.
+        group: Ipv4Addr,
+        /// `group_limit` or `source_limit`.
+        limit: String,
     },
     /// The rules of the configuration file are in force.
     ConfigurationLoaded {

@@ -2,15 +2,18 @@
 
 use super::egress::{self, Blocked};
 use super::interfaces::Interfaces;
+use super::joined::Asks;
+use super::members::Lingers;
 use super::rules::Entry;
 use crate::fib::{Action, CopyOut, OutputSlot, Resolved};
 use crate::types::{
     Destination, DropReason, Few, IfIndex, Input, InputFilter, InterfaceSelector, Join, Link,
-    Membership, Output, Protocol, Rule, is_multicast,
+    Membership, Output, Protocol, Rule, SourceFilter, When, is_multicast,
 };
 use ipnet::{IpNet, Ipv4Net};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 /// Groups of one output that applications on this host are made members of.
 const MAX_LOCAL_GROUPS: usize = 1024;
@@ -94,13 +97,16 @@ impl Outcome {
     }
 }
 
-/// What all rules together need of the kernel to get packets.
+/// What all rules together need: of the kernel to get packets, of members to send them.
 #[derive(Debug, Default)]
 pub(super) struct Needs {
     /// Sockets to be open, with what they let in.
     pub(super) ports: BTreeMap<PortKey, InputFilter>,
     /// Some several times.
     pub(super) memberships: Vec<Membership>,
+    pub(super) asks: Asks,
+    /// Where members are to be known.
+    pub(super) lingers: Lingers,
 }
 
 /// An input while it is resolved.
@@ -152,8 +158,11 @@ pub(super) fn resolve(
     let input = resolve_input(&rule.input, interfaces, needs);
     let mut outputs = Vec::with_capacity(rule.outputs.len());
     let mut copies: Vec<CopyOut> = Vec::with_capacity(rule.outputs.len());
+    if rule.input.join == Join::OnDemand {
+        needs.asks.on_demand.insert(entry.slot);
+    }
     for (output, slot) in rule.outputs.iter().zip(&entry.outputs) {
-        outputs.push(resolve_output(rule, output, *slot, interfaces, &mut copies));
+        outputs.push(resolve_output(rule, output, *slot, interfaces, needs, &mut copies));
         needs.memberships.extend(local_memberships(rule, output, interfaces));
     }
     let ports: Vec<(u16, u16)> =
@@ -220,7 +229,7 @@ fn bind(
         filter.any_protocol |= input.protocol == Protocol::Any;
         filter.all_multicast |= multicast && input.join == Join::Never;
         if multicast && input.join == Join::Always {
-            needs.memberships.extend(memberships(input, v4, link.index));
+            needs.memberships.extend(memberships(&input.sources, v4, link.index));
         }
         return Ok(vec![port]);
     }
@@ -239,21 +248,23 @@ fn bind(
 
 /// Source-specific where all sources are known one by one; else of every source, and the table
 /// leaves out what is not wanted.
-fn memberships(input: &Input, groups: Ipv4Net, index: IfIndex) -> Vec<Membership> {
-    let include = &input.sources.include;
+pub(super) fn memberships(
+    taken: &SourceFilter,
+    groups: Ipv4Net,
+    index: IfIndex,
+) -> impl Iterator<Item = Membership> + use<> {
+    let include = &taken.include;
     let one_by_one = include.iter().all(|net| net.prefix_len() == net.max_prefix_len());
     let sources: Vec<Option<IpAddr>> = if include.is_empty() || !one_by_one {
         vec![None]
     } else {
-        let taken = include.iter().filter(|net| input.sources.takes(net));
+        let taken = include.iter().filter(|net| taken.takes(net));
         taken.map(|net| Some(net.network())).collect()
     };
-    let hosts = addresses(groups);
-    hosts
-        .flat_map(|group| {
-            sources.iter().map(move |&source| Membership { index, group: group.into(), source })
-        })
-        .collect()
+    addresses(groups).flat_map(move |group| {
+        let of = sources.clone().into_iter();
+        of.map(move |source| Membership { index, group: group.into(), source })
+    })
 }
 
 /// Every address of a prefix, the first and the last included.
@@ -288,6 +299,7 @@ fn resolve_output(
     output: &Output,
     slot: OutputSlot,
     interfaces: &Interfaces,
+    needs: &mut Needs,
     copies: &mut Vec<CopyOut>,
 ) -> ResolvedOutput {
     let mut push = |action| copies.push(CopyOut { slot, action });
@@ -314,6 +326,14 @@ fn resolve_output(
     if links.is_empty() {
         push(Action::Drop(DropReason::NoInterface));
     }
+    let waits = linger(output);
+    if let Some(linger) = waits {
+        needs.asks.outputs.insert(slot, linger);
+        for link in links.iter().filter(|link| link.up) {
+            needs.lingers.entry(link.index).or_default().insert(linger);
+        }
+    }
+    let mut first_blocked = None;
     for link in &links {
         match egress::on_link(&rule.input, output, link, interfaces) {
             Ok(send) => {
@@ -321,10 +341,17 @@ fn resolve_output(
                 outcome.working += 1;
             }
             Err(Blocked { reason, drop }) => {
-                push(Action::Drop(drop));
                 outcome.trouble(reason);
+                // Where it waits for members there are none on an interface that does not work.
+                match waits {
+                    Some(_) => _ = first_blocked.get_or_insert(drop),
+                    None => push(Action::Drop(drop)),
+                }
             }
         }
+    }
+    if let Some(drop) = first_blocked.filter(|_| outcome.working == 0) {
+        push(Action::Drop(drop));
     }
     let mut standing = outcome.standing();
     if standing.0.is_none()
@@ -335,6 +362,19 @@ fn resolve_output(
         standing = Standing::new(true, Some(text));
     }
     ResolvedOutput { interfaces: links.iter().map(|link| link.index).collect(), standing }
+}
+
+/// How long an output goes on after the last member has left; none where it does not wait for members.
+fn linger(output: &Output) -> Option<Duration> {
+    let multicast = match output.destination {
+        Destination::Unchanged => true,
+        Destination::Address(address) => is_multicast(address),
+        Destination::Prefix(net) => is_multicast(net.network()),
+    };
+    match output.when {
+        When::Joined { linger } if multicast && !output.local => Some(linger),
+        When::Joined { .. } | When::Always => None,
+    }
 }
 
 /// The interfaces that the selectors select, by index; what selects none is a trouble.

@@ -2,24 +2,29 @@
 //! [`Router::settle`] draws the consequences, outputs come out, and `next_timeout` says when to
 //! come back.
 
+mod igmp;
 mod inputs;
 mod workers;
 
 use super::event::{Event, Refusal};
 use super::interfaces::Interfaces;
+use super::joined::{Narrowed, Narrower};
 use super::layout::Layout;
 use super::loops;
+use super::members::Members;
 use super::notice::Notice;
 use super::ports::Ports;
 use super::resolve::{Needs, PortKey, Resolution, resolve};
 use super::rules::{Entry, Rules};
 use super::said::Said;
 use super::sums::LostSlots;
+use super::upstream::Upstream;
 use crate::fib::{Builder, Conflict, Fib, OutputSlot, Packed, RuleSlot};
 use crate::types::{
-    IfIndex, InputFilter, LinkLayer, Membership, NetEvent, Origin, Rule, Time, WorkerPlan,
+    IfIndex, InputFilter, LinkLayer, Membership, NetEvent, Origin, Rule, Time, Transmit, WorkerPlan,
 };
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 use workers::Worker;
@@ -83,6 +88,15 @@ pub enum Output {
     Memberships(BTreeSet<Membership>),
     /// An interface is gone; what is kept under its index is void.
     InterfaceGone(IfIndex),
+    /// Send this on its link.
+    Transmit(Transmit),
+    /// Take the IGMP packets of exactly these interfaces' links.
+    LinkListeners(BTreeSet<IfIndex>),
+    /// Have exactly these groups let in by these interfaces' hardware: no membership of the kernel asks for them.
+    HardwareGroups(BTreeSet<(IfIndex, Ipv4Addr)>),
+    /// Leave what the kernel has joined on an interface and join it again: its link was lost, and who listened
+    /// there may have forgotten us.
+    RejoinInterface(IfIndex),
     /// Tell who wants to know.
     Notice(Notice),
 }
@@ -113,7 +127,20 @@ pub struct Router {
     pub(super) loops: BTreeMap<OutputSlot, RuleSlot>,
     /// The table that the workers have, or are to have.
     pub(super) fib: Packed,
+    /// All of our own, whoever asks for them.
     pub(super) memberships: BTreeSet<Membership>,
+    /// Who is a member of what on our links.
+    pub(super) members: Members,
+    pub(super) upstream: Upstream,
+    /// Links whose IGMP packets are asked for.
+    listening: BTreeSet<IfIndex>,
+    /// One of them may be another interface now.
+    listen_anew: bool,
+    /// For each output that waits for members how many groups have some.
+    pub(super) joined_groups: HashMap<OutputSlot, usize>,
+    /// When members' wishes make the next table, and when there was one last.
+    compile_at: Option<Time>,
+    compiled_at: Time,
     pub(super) refused: BTreeMap<Membership, String>,
     ask_again_at: Option<Time>,
     /// The generation of the last table that gave slots to new owners.
@@ -151,6 +178,13 @@ impl Router {
             loops: BTreeMap::new(),
             fib: Packed::default(),
             memberships: BTreeSet::new(),
+            members: Members::default(),
+            upstream: Upstream::new(u64::from(pid)),
+            listening: BTreeSet::new(),
+            listen_anew: false,
+            joined_groups: HashMap::new(),
+            compile_at: None,
+            compiled_at: now,
             refused: BTreeMap::new(),
             ask_again_at: None,
             last_reset: 0,
@@ -166,11 +200,21 @@ impl Router {
 
     /// Takes one event. An error concerns events that ask for something; nothing has changed then.
     pub fn handle(&mut self, now: Time, event: Event) -> Result<(), Refusal> {
-        // Counters and acknowledgements change no state of a rule.
-        let speaks = !matches!(event, Event::Programmed { .. } | Event::Report(_));
+        // Counters and acknowledgements change no state of a rule, and packets only by a new table.
+        let speaks = match event {
+            Event::Programmed { .. }
+            | Event::Report(_)
+            | Event::LinkPacket { .. }
+            | Event::LinkDrops { .. } => false,
+            Event::Timeout => {
+                let waited_for = [self.ports.next_retry(), self.ask_again_at];
+                waited_for.into_iter().flatten().any(|at| at <= now)
+            }
+            _ => true,
+        };
         match event {
-            Event::Net(event) => self.net(event),
-            Event::InterfaceReplaced(index) => self.interface_gone(index),
+            Event::Net(event) => self.net(now, event),
+            Event::InterfaceReplaced(index) => self.interface_gone(now, index),
             Event::Rules { origin, set } => self.dirty |= self.rules.replace(origin, set)?,
             Event::AddRule(rule) => self.add_rule(rule)?,
             Event::RemoveRule(selector) => {
@@ -202,6 +246,13 @@ impl Router {
             Event::DataPlaneDied { reason } => self.data_plane_died(&reason),
             Event::DataPlaneReplaced => self.workers_gone(None),
             Event::Report(report) => self.report(*report),
+            Event::Igmp(config) => self.dirty |= self.members.set_config(config),
+            Event::LinkPacket { index, packet } => {
+                self.members.handle_packet(now, index, &packet);
+                self.upstream.handle_packet(now, index, &packet);
+            }
+            Event::Listeners { failed } => self.members.set_deaf(now, failed),
+            Event::LinkDrops { index, count } => self.members.add_drops(index, count),
             // What is due is done by `settle`: the network may change before.
             Event::Timeout => self.due = true,
         }
@@ -215,15 +266,19 @@ impl Router {
             return;
         }
         let due = std::mem::take(&mut self.due);
-        if std::mem::take(&mut self.dirty) {
+        let members_changed = self.hear_members(now, due);
+        if std::mem::take(&mut self.dirty) || members_changed {
             self.recompile(now);
+            self.unsaid = true;
         } else if due {
             self.update_ports(now);
         }
         if due && self.ask_again_at.is_some_and(|at| at <= now) {
             self.ask_again_at = None;
-            self.outputs.push_back(Output::Memberships(self.memberships.clone()));
+            self.outputs.push_back(Output::Memberships(self.upstream.kernel().clone()));
         }
+        self.ask_on_regained(now);
+        self.transmit();
         // Not before what was asked for is done: what came of it belongs to what is said.
         if self.unsaid && self.outputs.is_empty() {
             self.unsaid = false;
@@ -260,23 +315,35 @@ impl Router {
 
     /// When [`Event::Timeout`] is due.
     pub fn next_timeout(&self) -> Option<Time> {
-        [self.ports.next_retry(), self.ask_again_at].into_iter().flatten().min()
+        let igmp = [self.members.next_timeout(), self.upstream.next_timeout(), self.compile_at];
+        let all = [self.ports.next_retry(), self.ask_again_at].into_iter().chain(igmp);
+        all.flatten().min()
     }
 
-    fn net(&mut self, event: NetEvent) {
+    fn net(&mut self, now: Time, event: NetEvent) {
         let is_route = matches!(event, NetEvent::Route(_) | NetEvent::RouteGone(_));
         self.awaits_network &= !matches!(event, NetEvent::Snapshot(_));
+        match &event {
+            NetEvent::Link(link) => self.upstream.note_link(link),
+            NetEvent::Snapshot(all) => {
+                all.links.iter().for_each(|link| self.upstream.note_link(link));
+            }
+            _ => {}
+        }
         let changes = self.interfaces.apply(event);
         for index in changes.gone {
-            self.interface_gone(index);
+            self.interface_gone(now, index);
         }
         // A host with a full table sees routes change all the time.
         self.dirty |= changes.any && (!is_route || self.rules.any_routed_output());
     }
 
     /// What the kernel kept for an interface is gone, even if one of the same index is there now.
-    fn interface_gone(&mut self, index: IfIndex) {
+    fn interface_gone(&mut self, now: Time, index: IfIndex) {
         self.memberships.retain(|membership| membership.index != index);
+        self.upstream.interface_gone(now, index);
+        self.members.stop(now, index);
+        self.listen_anew |= self.listening.contains(&index);
         let steps = self.ports.interface_gone(index);
         self.carry_out(steps);
         self.outputs.push_back(Output::InterfaceGone(index));
@@ -313,13 +380,24 @@ impl Router {
         }
         self.resolutions = resolutions;
         self.needed = needs.ports;
-        // From a list, which is sorted once: one by one they would take twice the room.
-        let memberships: BTreeSet<Membership> = needs.memberships.into_iter().collect();
         self.loops = loops::block(&mut table, &self.interfaces);
+        self.members.run_on(now, &self.interfaces, &needs.lingers);
+        let wanted = &self.members.wanted;
+        let mut narrower =
+            Narrower { asks: &needs.asks, wanted, now, narrowed: Narrowed::default() };
         for resolved in table {
             iifs.insert(resolved.iif);
-            builder.rule(resolved);
+            narrower.divide(resolved).into_iter().for_each(|part| builder.rule(part));
         }
+        let narrowed = narrower.narrowed;
+        self.joined_groups = narrowed.groups;
+        self.members.watched = narrowed.watched;
+        // All that is known is in this table.
+        self.members.take_changed();
+        (self.compile_at, self.compiled_at) = (None, now);
+        let asked_for = needs.memberships.into_iter().chain(narrowed.memberships);
+        // From a list, which is sorted once: one by one they would take twice the room.
+        let memberships: BTreeSet<Membership> = asked_for.collect();
         for iif in iifs {
             for net in self.interfaces.addresses(iif) {
                 builder.own_address(iif, net.addr());
@@ -329,11 +407,7 @@ impl Router {
         self.conflicts = compiled.conflicts;
         self.publish(compiled.fib);
         self.update_ports(now);
-        if memberships != self.memberships {
-            self.memberships = memberships;
-            self.ask_again_at = None;
-            self.outputs.push_back(Output::Memberships(self.memberships.clone()));
-        }
+        self.ask_upstream(now, memberships);
     }
 
     /// Gives the workers a new table, unless all of them have one that does the same.

@@ -2,7 +2,7 @@
 
 use super::event::{Refusal, Reply, Request};
 use super::ports::PortState;
-use super::resolve::{PortKey, Resolution};
+use super::resolve::{PortKey, Resolution, ResolvedOutput};
 use super::router::Router;
 use super::rules::Entry;
 use super::view::{
@@ -28,6 +28,11 @@ impl Router {
             Request::Workers => Reply::Workers(self.worker_statuses()),
             Request::Interfaces => Reply::Interfaces(self.interface_statuses()),
             Request::Mroute => Reply::Mroute(self.mroute()),
+            Request::IgmpGroups(on) => Reply::IgmpGroups(self.igmp_groups(now, on.as_deref())),
+            Request::IgmpInterfaces(on) => {
+                Reply::IgmpInterfaces(self.igmp_interfaces(now, on.as_deref()))
+            }
+            Request::IgmpStats(on) => Reply::IgmpStats(self.igmp_statistics(on.as_deref())),
             Request::RuleSet(origin) => Reply::RuleSet(self.rules_of(*origin)),
             Request::DryRun(change) => Reply::Changes(self.dry_run(now, change)?),
             // What these ask is not the core's.
@@ -129,7 +134,10 @@ impl Router {
             .and_then(|output| output.standing.reason().map(str::to_owned))
             .or_else(|| self.circle(slot, owners))
             .or(lost);
-        let note = resolved.and_then(|output| output.standing.note().map(str::to_owned)).or(partly);
+        let note = resolved
+            .and_then(|output| output.standing.note().map(str::to_owned))
+            .or_else(|| self.deaf(slot, resolved?))
+            .or(partly);
         let counted = counters.outputs.get(slot.0 as usize).cloned().unwrap_or_default();
         OutputStatus {
             state: match (entry.rule.enabled, &reason) {
@@ -142,7 +150,18 @@ impl Router {
             wanted: counted.wanted,
             sent: Traffic { datagrams: counted.sent, bytes: counted.bytes },
             drops: drops(&counted.drops),
+            joined_groups: self.joined_groups.get(&slot).copied(),
         }
+    }
+
+    /// Where an output waits for members, the interface on which they cannot be heard.
+    fn deaf(&self, slot: OutputSlot, output: &ResolvedOutput) -> Option<String> {
+        self.joined_groups.get(&slot)?;
+        let mut troubles = output.interfaces.iter().filter_map(|index| {
+            let reason = self.members.trouble(*index)?;
+            Some(format!("members on {} are not heard: {reason}", self.name_of(*index)))
+        });
+        troubles.next()
     }
 
     /// Who takes precedence over an output: for all of its packets, or for some.
@@ -292,9 +311,7 @@ impl Router {
     }
 
     pub(super) fn name_of(&self, index: IfIndex) -> String {
-        self.interfaces
-            .get(index)
-            .map_or_else(|| format!("if{index}"), |link| link.name.to_string())
+        self.interfaces.name_of(index)
     }
 }
 

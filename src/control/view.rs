@@ -1,6 +1,12 @@
 //! What can be seen from outside: plain values that the control API turns into JSON.
 
+mod igmp;
+
 pub use super::ledger::{Ledger, Sum, SumKind};
+pub use igmp::{
+    FilterMode, IgmpGroup, IgmpHostSide, IgmpInterface, IgmpRouterSide, IgmpSource, IgmpStatistics,
+    QuerierState,
+};
 
 use crate::types::{DropReason, IfIndex, Limit, Link, Rule, RuleId, Time};
 use ipnet::IpNet;
@@ -50,6 +56,8 @@ pub struct OutputStatus {
     pub sent: Traffic,
     /// Copies that were not sent, by reason; `wanted` = `sent` + all of them.
     pub drops: Drops,
+    /// Where it waits for members: how many groups have some, over all of its interfaces.
+    pub joined_groups: Option<usize>,
 }
 
 /// One rule, its state and what it did.

@@ -60,6 +60,27 @@ fn log_one(notice: &Notice, many: bool) {
             let (ifindex, source) = (ifindex.0, source.map(tracing::field::display));
             warn!(iface, ifindex, %group, source, error = reason, "the kernel refuses a membership");
         }
+        // Members come and go all the time: who wants to know each listens to events.
+        Notice::MemberJoined { interface: iface, ifindex, group } => {
+            debug!(iface, ifindex = ifindex.0, %group, "first member joined");
+        }
+        Notice::MemberLeft { interface: iface, ifindex, group } => {
+            debug!(iface, ifindex = ifindex.0, %group, "last member left");
+        }
+        Notice::MembersChanged { interface: iface, ifindex, joined, left, groups } => {
+            debug!(iface, ifindex = ifindex.0, joined, left, groups, "members changed");
+        }
+        Notice::QuerierChanged { interface: iface, ifindex, querier } => {
+            let querier = querier.map(tracing::field::display);
+            info!(iface, ifindex = ifindex.0, querier, "querier changed");
+        }
+        Notice::QuerierVersionDiffers { interface: iface, ifindex, querier, version } => {
+            let ifindex = ifindex.0;
+            warn!(iface, ifindex, %querier, version, "a querier speaks another version of IGMP");
+        }
+        Notice::MemberLimitReached { interface: iface, ifindex, group, limit } => {
+            warn!(iface, ifindex = ifindex.0, %group, limit, "a membership is refused");
+        }
         Notice::ConfigurationLoaded { file, rules } => info!(file, rules, "configuration loaded"),
         Notice::ConfigurationRefused { file, mistakes } => {
             for error in mistakes {

@@ -125,8 +125,17 @@ impl Sockets {
                 self.families.remove(&index);
                 Vec::new()
             }
-            // Nothing of the kernel's.
-            Output::Notice(_) | Output::Workers(_) => Vec::new(),
+            Output::RejoinInterface(index) => {
+                self.memberships.rejoin(index);
+                self.keep_memberships();
+                Vec::new()
+            }
+            // Not ours.
+            Output::Notice(_)
+            | Output::Workers(_)
+            | Output::Transmit(_)
+            | Output::LinkListeners(_)
+            | Output::HardwareGroups(_) => Vec::new(),
         }
     }
 

@@ -1,13 +1,15 @@
 //! What control leaves with the data plane so that the next control process goes on where this one
-//! ends: each rule with its places in the counter arrays, and what was counted by those that are gone.
+//! ends: each rule with its places in the counter arrays, what was counted by those that are gone, and what
+//! members of groups want.
 
 use super::Daemon;
 use crate::config::{self, v1::RuleSpec};
 use crate::control::adopt::KeptRule;
 use crate::control::sums::ChangedSums;
+use crate::control::{KnownGroup, KnownMembers};
 use crate::dataplane::process::message::Note;
 use crate::fib::{OutputSlot, RuleSlot};
-use crate::types::{Origin, RuleId};
+use crate::types::{IfIndex, Origin, RuleId};
 use serde::Deserialize;
 use serde_json::Value;
 use std::sync::Arc;
@@ -18,6 +20,9 @@ const PREFIX: &str = "rule/";
 /// The names of the notes with sums.
 const LOST_SLOTS: &str = "sums/slots";
 const CLOSED_PORTS: &str = "sums/ports";
+
+/// Before the interface's index and the last byte of the groups in the name of a note.
+const MEMBERS: &str = "members/";
 
 /// One rule as it is remembered, written as a list of these. Its own words are those of the configuration
 /// file: another version of this program reads them. Its id is in the note's name.
@@ -81,19 +86,41 @@ pub(super) fn sums(notes: &[(String, Vec<u8>)]) -> ChangedSums {
     }
 }
 
+fn members_noted(known: Vec<KnownMembers>) -> impl Iterator<Item = Note> {
+    known.into_iter().map(|KnownMembers { index, bucket, groups }| {
+        let value = (!groups.is_empty()).then(|| serde_json::to_vec(&groups).ok()).flatten();
+        (format!("{MEMBERS}{index}/{bucket}"), value)
+    })
+}
+
+/// What members wanted, among what is remembered; what cannot be read is found out again.
+pub(super) fn members(notes: &[(String, Vec<u8>)]) -> Vec<KnownGroup> {
+    let of = notes.iter().filter_map(|(name, bytes)| {
+        let (index, _) = name.strip_prefix(MEMBERS)?.split_once('/')?;
+        let groups: Vec<(_, _)> = serde_json::from_slice(bytes).ok()?;
+        Some((IfIndex(index.parse().ok()?), groups))
+    });
+    of.flat_map(|(index, groups)| {
+        groups.into_iter().map(move |(group, reception)| (index, group, reception))
+    })
+    .collect()
+}
+
 impl Daemon {
     /// Notes of what has changed since the last call.
     pub(super) fn changed_notes(&mut self) -> Vec<Note> {
         let changed = self.router.take_changed_rules();
         let rules = changed.into_iter().map(|(id, kept)| (name(&id), kept.as_ref().and_then(note)));
-        rules.chain(sums_noted(&self.router.take_changed_sums())).collect()
+        let members = members_noted(self.router.take_changed_members());
+        rules.chain(sums_noted(&self.router.take_changed_sums())).chain(members).collect()
     }
 
     /// Everything that a data plane is to remember which knows nothing.
     pub(super) fn all_notes(&self) -> Vec<Note> {
         let all = self.router.kept_rules();
         let rules = all.iter().map(|kept| (name(&kept.rule.id), note(kept)));
-        rules.chain(sums_noted(&self.router.sums())).collect()
+        let members = members_noted(self.router.known_members());
+        rules.chain(sums_noted(&self.router.sums())).chain(members).collect()
     }
 }
 
@@ -118,5 +145,26 @@ mod tests {
             ];
             assert_eq!(rules(&notes), (vec![kept], 1));
         }
+    }
+
+    #[test]
+    fn members_are_remembered_as_they_are() {
+        use crate::types::Reception;
+        let group = |last| std::net::Ipv4Addr::new(239, 1, 1, last);
+        let known = vec![
+            (group(1), Reception::Include([group(9)].into())),
+            (group(2), Reception::Exclude([].into())),
+        ];
+        let of = |bucket, groups| KnownMembers { index: IfIndex(7), bucket, groups };
+        let noted: Vec<Note> = members_noted(vec![of(1, known.clone()), of(2, vec![])]).collect();
+        assert_eq!(noted[1], ("members/7/2".to_owned(), None));
+        let notes = vec![
+            (noted[0].0.clone(), noted[0].1.clone().expect("bytes")),
+            ("members/x/1".to_owned(), b"[]".to_vec()),
+            ("members/8/1".to_owned(), b"[1]".to_vec()),
+        ];
+        let read: Vec<KnownGroup> =
+            known.into_iter().map(|(group, wanted)| (IfIndex(7), group, wanted)).collect();
+        assert_eq!(members(&notes), read);
     }
 }

@@ -5,6 +5,7 @@ pub mod arguments;
 mod dispatch;
 mod handover;
 mod limits;
+mod links;
 mod memory;
 mod plane;
 mod planes;
@@ -129,6 +130,7 @@ struct Daemon {
     planes: planes::Planes,
     asked: mpsc::Receiver<api::Exchange>,
     sockets: Sockets,
+    links: links::Links,
     questions: Questions,
     config: Option<PathBuf>,
     changes: Option<Changes>,
@@ -170,6 +172,7 @@ impl Daemon {
             let wait = self.next_wake();
             tokio::select! {
                 event = self.monitor.next() => self.network(event),
+                events = self.links.heard() => events.into_iter().for_each(|event| self.tell(event)),
                 heard = planes::hear(&mut self.sockets.plane) => self.plane_said(heard),
                 Some((request, reply)) = self.asked.recv(), if self.may_answer() => {
                     self.ask(request, reply);
@@ -219,7 +222,16 @@ impl Daemon {
                 match output {
                     Output::Notice(notice) => notices.push(notice),
                     Output::Workers(plans) => self.workers(plans),
+                    Output::Transmit(transmit) => self.links.send(&transmit),
+                    Output::HardwareGroups(groups) => self.links.let_in(&groups),
+                    Output::LinkListeners(wanted) => {
+                        let event = self.links.listen(&wanted);
+                        self.tell(event);
+                    }
                     output => {
+                        if let Output::InterfaceGone(index) = output {
+                            self.links.interface_gone(index);
+                        }
                         for event in self.sockets.dispatch(output, &mut notes) {
                             self.tell(event);
                         }
@@ -299,7 +311,7 @@ impl Daemon {
         }
         if resynced {
             // What was missed may be an interface that went and came back.
-            for index in self.sockets.unbound() {
+            for index in &self.sockets.unbound() | &self.links.unbound() {
                 self.tell(Event::InterfaceReplaced(index));
             }
             self.network_known = true;

@@ -91,10 +91,8 @@ impl Daemon {
         // Whoever loads the file now means it as it is.
         self.hold = None;
         self.sockets.forget_old();
-        let workers = Event::Workers(loaded.dataplane.workers);
-        if let Err(refusal) = self.router.handle(clock::now(), workers) {
-            error!(error = %refusal, "event refused");
-        }
+        self.tell(Event::Igmp(loaded.igmp));
+        self.tell(Event::Workers(loaded.dataplane.workers));
         notices.push(Notice::ConfigurationLoaded { file, rules });
         if !sections.is_empty() {
             notices.push(Notice::RestartNeeded { sections });

@@ -48,7 +48,13 @@ impl Daemon {
                 }
                 let _ = reply.send(answer);
             }
-            Request::RuleSet(_) | Request::DryRun(_) | Request::Interfaces | Request::Mroute => {
+            Request::RuleSet(_)
+            | Request::DryRun(_)
+            | Request::Interfaces
+            | Request::Mroute
+            | Request::IgmpGroups(_)
+            | Request::IgmpInterfaces(_)
+            | Request::IgmpStats(_) => {
                 let _ = reply.send(self.router.answer(now, &request));
                 self.rest_soon();
             }

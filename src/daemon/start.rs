@@ -1,6 +1,7 @@
 //! Everything that is built once.
 
 use super::dispatch::{self, Sockets};
+use super::links::Links;
 use super::plane::{Place, Plane};
 use super::planes::Planes;
 use super::questions::Questions;
@@ -93,6 +94,7 @@ impl Daemon {
         meet_workers(&mut router, &mut sockets, &inventory);
         let hold_time = loaded.dataplane.hold_time;
         let (set, hold) = with_held(&router, loaded.rules, hold_time);
+        router.handle(now, Event::Igmp(loaded.igmp.clone()))?;
         router.handle(now, Event::Rules { origin: Origin::File, set })?;
         let state_file = options.state_dir.as_deref().map(|dir| {
             let (mut file, rules) = StateFile::open(dir, now);
@@ -114,6 +116,7 @@ impl Daemon {
             planes: Planes::new(place, wanted, now),
             asked,
             sockets,
+            links: Links::new().context("cannot listen to IGMP")?,
             questions: Questions::default(),
             config: options.config.clone(),
             changes: watch.map(FileWatch::spawn),
@@ -165,6 +168,7 @@ fn adopt(
         "attached to the running data plane"
     );
     router.adopt_sums(memory::sums(&inventory.notes));
+    router.adopt_members(memory::members(&inventory.notes));
     for port in router.adopt((inventory.generation, inventory.workers.len()), rules, kept) {
         sockets.close(port);
     }

@@ -83,7 +83,9 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Adds a rule on one interface. Rules added earlier take precedence in contradictions.
+    /// Adds a rule on one interface. Rules added earlier take precedence in contradictions. A rule may be added
+    /// several times in a row, for parts of what it takes: where parts meet, it counts once, and
+    /// [`DropReason::NoMember`] gives way to what else the others do with the copies of that output.
     pub fn rule(&mut self, rule: Resolved) {
         self.rules.push(rule);
     }

@@ -8,6 +8,9 @@ use ipnet::IpNet;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
+/// What becomes of a copy that nobody has asked for; gone where some of its output is sent.
+const NO_MEMBER: Action = Action::Drop(DropReason::NoMember);
+
 /// Puts entries together and notes who loses to whom.
 #[derive(Debug, Default)]
 pub(super) struct Union {
@@ -28,13 +31,19 @@ impl Union {
         let own_port = ports.and_then(|(first, last)| (first == last).then_some(first));
         let (mut slots, mut copies): (Vec<RuleSlot>, Vec<CopyOut>) = (Vec::new(), Vec::new());
         let mut sends: Vec<(RuleSlot, Send)> = Vec::new();
+        let (mut waiting, mut wanted): (bool, Vec<OutputSlot>) = (false, Vec::new());
         for rule in rules {
-            slots.push(rule.slot);
+            // A rule with outputs that wait for members is here once for them, and again where there are some.
+            if slots.last() != Some(&rule.slot) {
+                slots.push(rule.slot);
+            }
             for copy in &rule.copies {
                 let Action::Send(send) = copy.action else {
+                    waiting |= copy.action == NO_MEMBER;
                     copies.push(*copy);
                     continue;
                 };
+                wanted.push(copy.slot);
                 let send = spelled_out(net, ports, send);
                 // Never back unchanged to where it came from, in whatever words that is asked for.
                 if send.oif == Some(rule.iif) && send.target == unchanged && send.port == own_port {
@@ -57,6 +66,9 @@ impl Union {
                 };
                 copies.push(CopyOut { action, ..*copy });
             }
+        }
+        if waiting {
+            copies.retain(|copy| copy.action != NO_MEMBER || !wanted.contains(&copy.slot));
         }
         Entry { rules: slots.into(), copies: copies.into() }
     }

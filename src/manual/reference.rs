@@ -182,6 +182,9 @@ fn counters(page: &mut Page) {
         ("WorkerStatus", "mcrctl list-workers, each worker"),
         ("InterfaceStatus", "mcrctl interfaces, each interface"),
         ("Mroute", "mcrctl mroute"),
+        ("IgmpGroup", "mcrctl igmp groups, each group"),
+        ("IgmpInterface", "mcrctl igmp interfaces, each interface"),
+        ("IgmpStatistics", "mcrctl igmp stats, each interface"),
         ("Pong", "mcrctl ping"),
     ] {
         let schema = schemas.get(name).cloned().unwrap_or_default();

@@ -4,8 +4,9 @@ use super::document::{plain, tidy};
 use super::operations::{Answer, Body, OPERATIONS, Operation};
 use crate::api::Problem;
 use crate::api::v1::{
-    ChangesJson, DataPlaneUpgrade, Document, EventJson, InterfaceStatus, LogLevel, Mroute, Pong,
-    RuleJson, SetLogLevel, StatsJson, Upgrade, WorkerStatus,
+    ChangesJson, DataPlaneUpgrade, Document, EventJson, IgmpGroup, IgmpInterface, IgmpStatistics,
+    InterfaceStatus, LogLevel, Mroute, Pong, RuleJson, SetLogLevel, StatsJson, Upgrade,
+    WorkerStatus,
 };
 use crate::config::v1::RuleSpec;
 use schemars::Schema;
@@ -107,6 +108,9 @@ fn schemas() -> Value {
     answers.subschema_for::<WorkerStatus>();
     answers.subschema_for::<InterfaceStatus>();
     answers.subschema_for::<Mroute>();
+    answers.subschema_for::<IgmpGroup>();
+    answers.subschema_for::<IgmpInterface>();
+    answers.subschema_for::<IgmpStatistics>();
     answers.subschema_for::<ChangesJson>();
     answers.subschema_for::<EventJson>();
     answers.subschema_for::<LogLevel>();

@@ -60,6 +60,13 @@ const ORIGIN: Parameter = Parameter {
     words: &["file", "crd", "runtime"],
 };
 
+const INTERFACE: Parameter = Parameter {
+    name: "interface",
+    place: "query",
+    meaning: "Only the interface of this name.",
+    words: &[],
+};
+
 const fn get(
     path: &'static str,
     id: &'static str,
@@ -145,6 +152,33 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "The forwarding entries, and the memberships asked for upstream",
         &[ok("The forwarding state.", Body::One("Mroute"))],
     ),
+    Operation {
+        parameters: &[INTERFACE],
+        ..get(
+            "/v1/igmp/groups",
+            "igmpGroups",
+            "Groups that have members on our links",
+            &[ok("The groups.", Body::List("IgmpGroup"))],
+        )
+    },
+    Operation {
+        parameters: &[INTERFACE],
+        ..get(
+            "/v1/igmp/interfaces",
+            "igmpInterfaces",
+            "Interfaces on which IGMP runs",
+            &[ok("The interfaces.", Body::List("IgmpInterface"))],
+        )
+    },
+    Operation {
+        parameters: &[INTERFACE],
+        ..get(
+            "/v1/igmp/stats",
+            "igmpStats",
+            "What IGMP has counted, by interface",
+            &[ok("The counters.", Body::List("IgmpStatistics"))],
+        )
+    },
     Operation {
         parameters: &[ORIGIN],
         ..get(

@@ -116,6 +116,21 @@ impl Memberships {
         }
     }
 
+    /// Leaves everything on an interface and joins it again, so that its link hears of it anew: switches there may
+    /// have forgotten. What cannot be joined again is missing until the next [`Self::set`].
+    pub fn rejoin(&mut self, index: IfIndex) {
+        let on_it: Vec<Joined> =
+            self.joined.keys().filter(|(slot, _)| slot.0 == index).copied().collect();
+        for joined in on_it.iter().rev() {
+            self.leave(*joined);
+        }
+        for joined in on_it {
+            if let Err(error) = self.join(joined) {
+                tracing::debug!(ifindex = index.0, %error, "joining again failed");
+            }
+        }
+    }
+
     /// The kernel sockets that hold memberships, by a number that no other has had.
     pub fn sockets(&self) -> impl Iterator<Item = (u64, BorrowedFd<'_>)> {
         self.shards.iter().map(|(_, shard)| (shard.number, shard.socket.as_fd()))

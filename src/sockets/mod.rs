@@ -1,6 +1,7 @@
-//! L4, sockets that control opens: upstream memberships and input ports.
+//! L4, sockets that control opens: upstream memberships, input ports, IGMP on links.
 
 pub mod filter;
+pub mod igmp;
 pub mod membership;
 pub mod ports;
 pub mod shards;

@@ -41,6 +41,23 @@ impl Address {
         (address, size_of::<libc::sockaddr_ll>() as libc::socklen_t)
     }
 
+    /// A MAC address on the link of an interface, for IPv4 packets without a link header, with its length.
+    pub fn link_to(oif: u32, mac: [u8; 6]) -> (Self, libc::socklen_t) {
+        let (mut address, len) = Self::link(oif);
+        let mut sll_addr = [0; 8];
+        sll_addr[..mac.len()].copy_from_slice(&mac);
+        address.link = libc::sockaddr_ll {
+            sll_family: libc::AF_PACKET as u16,
+            sll_protocol: (libc::ETH_P_IP as u16).to_be(),
+            sll_ifindex: i32::try_from(oif).unwrap_or(i32::MAX),
+            sll_hatype: 0,
+            sll_pkttype: 0,
+            sll_halen: 6,
+            sll_addr,
+        };
+        (address, len)
+    }
+
     /// All zeros.
     pub fn empty() -> Self {
         Self {

@@ -5,6 +5,7 @@
 pub mod address;
 pub mod capture_ring;
 pub mod heap;
+pub mod link;
 pub mod mmsg;
 pub mod multicast;
 pub mod packet;

@@ -54,6 +54,20 @@ pub fn leave_source(
     set_ip(socket, libc::MCAST_LEAVE_SOURCE_GROUP, &source_request(index, group, source))
 }
 
+/// Takes a source out of a group that was joined from every source (`MCAST_BLOCK_SOURCE`).
+///
+/// # Errors
+/// EADDRNOTAVAIL where the source is out already, EINVAL where the socket has not joined the group, or
+/// by sources; ENOBUFS beyond `net.ipv4.igmp_max_msf` sources.
+pub fn block_source(
+    socket: &impl AsFd,
+    index: IfIndex,
+    group: Ipv4Addr,
+    source: Ipv4Addr,
+) -> io::Result<()> {
+    set_ip(socket, libc::MCAST_BLOCK_SOURCE, &source_request(index, group, source))
+}
+
 fn group_request(index: IfIndex, group: Ipv4Addr) -> group_req {
     group_req { gr_interface: index.0, gr_group: storage(group) }
 }

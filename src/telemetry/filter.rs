@@ -8,7 +8,7 @@ use std::str::FromStr;
 pub const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// The modules of this program; a module of another crate is written with its crate.
-const MODULES: [&str; 19] = [
+const MODULES: [&str; 21] = [
     "api",
     "cli",
     "clock",
@@ -17,6 +17,7 @@ const MODULES: [&str; 19] = [
     "daemon",
     "dataplane",
     "fib",
+    "igmp",
     "manual",
     "netlink",
     "rib",
@@ -25,6 +26,7 @@ const MODULES: [&str; 19] = [
     "sources",
     "sys",
     "telemetry",
+    "timers",
     "traffic",
     "types",
     "wire",

@@ -92,6 +92,8 @@ drop_reasons! {
     LinkLocal = "link_local", Lookup;
     /// IGMP or PIM to a destination that a rule takes with every protocol: they stay on their link.
     LinkProtocol = "link_protocol", Lookup;
+    /// The output says `when: "joined"`, and nobody wants the datagram there.
+    NoMember = "no_member", Output;
     /// The output interface does not exist.
     NoInterface = "no_interface", Output;
     /// The output interface is set down.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::IpAddr;
 use std::num::{NonZeroU8, NonZeroU16};
+use std::time::Duration;
 
 /// A UDP port; 0 is not one.
 pub type Port = NonZeroU16;
@@ -146,6 +147,9 @@ pub enum Join {
     /// The rule's groups, as long as the rule is there.
     #[default]
     Always,
+    /// What receivers at an output want, while they do.
+    #[serde(rename = "on-demand")]
+    OnDemand,
     /// Nothing: something else asks, or the group is flooded.
     Never,
 }
@@ -241,6 +245,20 @@ pub enum MtuPolicy {
     Drop,
 }
 
+/// When an output sends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum When {
+    /// Always.
+    #[default]
+    Always,
+    /// On each of its interfaces, what members of the group want there.
+    Joined {
+        /// How long it goes on after the last member has left.
+        linger: Duration,
+    },
+}
+
 /// One output of a rule.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -271,6 +289,9 @@ pub struct Output {
     /// as came as one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub burst: Option<NonZeroU8>,
+    /// When it sends.
+    #[serde(default)]
+    pub when: When,
 }
 
 /// The largest [`Output::burst`]: the kernel cuts no longer train (UDP_MAX_SEGMENTS, linux/udp.h).
@@ -291,6 +312,7 @@ impl Output {
             mtu_policy: MtuPolicy::default(),
             rate_limit: None,
             burst: None,
+            when: When::default(),
         }
     }
 }

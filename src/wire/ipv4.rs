@@ -60,6 +60,11 @@ impl<'a> Ipv4<'a> {
         self.header
     }
 
+    /// What stands in the header after its fixed fields.
+    pub fn options(&self) -> &'a [u8] {
+        &self.header[HEADER_LEN..]
+    }
+
     /// What the total length leaves after the header.
     pub fn payload(&self) -> &'a [u8] {
         self.payload
@@ -120,33 +125,40 @@ impl<'a> Ipv4<'a> {
     }
 }
 
-/// The options among `options` that every fragment carries (the copied flag, RFC 791 section 3.1),
-/// padded to whole words, at the start of the answer; with their length.
-pub fn copied_options(options: &[u8]) -> ([u8; MAX_HEADER_LEN - HEADER_LEN], usize) {
+/// The options of a header, each as a whole: its kind, its length and its data. The list ends with its
+/// end mark (kind 0) or with a length that contradicts the header; padding (kind 1) is left out.
+pub fn options(options: &[u8]) -> impl Iterator<Item = &[u8]> {
     const END: u8 = 0;
     const NO_OPERATION: u8 = 1;
-    const COPIED: u8 = 0x80;
-    let mut copied = [END; MAX_HEADER_LEN - HEADER_LEN];
-    let mut len = 0;
     let mut rest = options;
-    while let Some(&kind) = rest.first().filter(|&&kind| kind != END) {
-        let size = if kind == NO_OPERATION {
-            1
-        } else {
-            // A length that contradicts the header ends the list.
-            match rest.get(1).map(|&size| usize::from(size)) {
-                Some(size) if size >= 2 && size <= rest.len() => size,
-                _ => break,
-            }
-        };
-        let (option, after) = rest.split_at(size);
-        if let Some(place) = copied.get_mut(len..len + size)
-            && kind & COPIED != 0
-        {
-            place.copy_from_slice(option);
-            len += size;
+    std::iter::from_fn(move || {
+        while let Some((&NO_OPERATION, after)) = rest.split_first() {
+            rest = after;
         }
+        let size = match rest {
+            [END, ..] | [] | [_] => return None,
+            [_, size, ..] => usize::from(*size),
+        };
+        let (option, after) = rest.split_at_checked(size).filter(|_| size >= 2)?;
         rest = after;
+        Some(option)
+    })
+}
+
+/// The Router Alert option (RFC 2113): "router shall examine packet".
+pub const ROUTER_ALERT: [u8; 4] = [0x94, 0x04, 0x00, 0x00];
+
+/// The options among `bytes` that every fragment carries (the copied flag, RFC 791 section 3.1),
+/// padded to whole words, at the start of the answer; with their length.
+pub fn copied_options(bytes: &[u8]) -> ([u8; MAX_HEADER_LEN - HEADER_LEN], usize) {
+    const COPIED: u8 = 0x80;
+    let mut copied = [0; MAX_HEADER_LEN - HEADER_LEN];
+    let mut len = 0;
+    for option in options(bytes).filter(|option| option[0] & COPIED != 0) {
+        if let Some(place) = copied.get_mut(len..len + option.len()) {
+            place.copy_from_slice(option);
+            len += option.len();
+        }
     }
     (copied, len.next_multiple_of(4))
 }

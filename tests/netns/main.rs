@@ -18,6 +18,10 @@ mod forward;
 mod fragments;
 mod group_limits;
 mod handover;
+mod igmp_demand;
+mod igmp_hosts;
+mod igmp_peers;
+mod igmp_scale;
 mod instruments;
 mod kernel_drop;
 mod lab;
@@ -109,6 +113,19 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("scale::rules_of_an_earlier_relay_and_back_and_forth", scale::saved_and_loaded),
     ("rule_changes::answered_when_the_workers_have_it", rule_changes::answered_when_done),
     ("rule_changes::one_by_one_and_as_a_whole", rule_changes::one_by_one_and_as_a_whole),
+    ("igmp_hosts::i_1_thirty_groups_of_each_version", igmp_hosts::i_1_each_version),
+    ("igmp_hosts::i_2_v3_13_source_filters_are_on_the_wire", igmp_hosts::i_2_source_filters),
+    ("igmp_peers::i_3_v2_4_v3_9_frr_is_elected_and_dies", igmp_peers::i_3_frr_is_elected),
+    ("igmp_peers::i_4_v3_12_frr_speaks_version_2", igmp_peers::i_4_frr_speaks_version_2),
+    ("igmp_peers::i_5_a_snooping_bridge", igmp_peers::i_5_a_snooping_bridge),
+    ("igmp_peers::i_6_igmpproxy_below_us", igmp_peers::i_6_igmpproxy_below),
+    ("igmp_peers::i_6_we_are_the_proxy", igmp_peers::i_6_we_are_the_proxy),
+    ("igmp_demand::a_join_starts_and_a_leave_stops", igmp_demand::a_join_starts_and_a_leave_stops),
+    ("igmp_demand::a_second_receiver_is_not_cut", igmp_demand::a_second_receiver_is_not_cut),
+    ("igmp_demand::joins_beside_a_stream", igmp_demand::joins_beside_a_stream),
+    ("igmp_scale::many_groups_at_once", igmp_scale::many_groups_at_once),
+    ("igmp_scale::interfaces_come_and_go", igmp_scale::interfaces_come_and_go),
+    ("igmp_scale::a_flood_of_reports", igmp_scale::a_flood_of_reports),
     ("matrix::every_payload_once_unchanged_in_order", matrix::all_cells),
 ];
 

@@ -155,6 +155,46 @@ fn snake_case_and_long_forms() {
     }
 }
 
+#[test]
+fn igmp_on_interfaces_and_as_a_host() {
+    use crate::types::{HostMode, IgmpVersion, QuerierMode};
+    let text = file(
+        INPUT,
+        OUTPUT,
+        "",
+        r#"igmp: {
+             query_interval: 60, robustness: 3, querier_interfaces: ["eth1"],
+             interfaces: [
+               { name: "eth2", querier: "never", version: 2, queryIntervalSeconds: 4,
+                 lastMemberQueryInterval: "500ms", lastMemberQueryCount: 3, maxGroups: 7, maxSources: 8,
+                 allowGroups: ["239.1.0.0/16"], ssmRanges: [], requireRouterAlert: true, anyReporter: true,
+                 immediateLeave: true, membershipInterval: "rfc3376",
+                 staticJoins: [{ group: "239.1.1.1" }, { group: "239.1.1.2", source: "10.0.0.1" }] },
+               { nameGlob: "veth*" } ],
+             host: [{ name: "up0", version: "v2" }, { name: "up1", reports: "own" }, { nameGlob: "up*" }] }"#,
+    );
+    let igmp = load_text("f", &text).expect("right").igmp;
+    let named = |at: usize| igmp.interfaces[at].0.to_string();
+    assert_eq!(igmp.interfaces.len(), 3);
+    assert!(named(0).contains("eth2") && named(1).contains("veth*") && named(2).contains("eth1"));
+    let [eth2, veth, eth1] = [0, 1, 2].map(|at| &igmp.interfaces[at].1);
+    assert_eq!((eth2.querier, eth2.version), (QuerierMode::Off, IgmpVersion::V2));
+    let seconds = std::time::Duration::from_secs;
+    // The default response interval would not fit.
+    assert_eq!((eth2.query_interval, eth2.query_response_interval), (seconds(4), seconds(2)));
+    assert_eq!((eth2.max_groups, eth2.max_sources, eth2.last_member_query_count), (7, 8, Some(3)));
+    assert_eq!(
+        (eth2.static_joins.len(), eth2.ssm_ranges.len(), eth2.allowed_groups.len()),
+        (2, 0, 1)
+    );
+    assert!(eth2.require_router_alert && eth2.any_reporter && eth2.immediate_leave);
+    for of in [veth, eth1] {
+        assert_eq!((of.robustness, of.query_interval, of.max_groups), (3, seconds(60), 16_384));
+    }
+    let modes: Vec<HostMode> = igmp.hosts.iter().map(|(_, mode)| *mode).collect();
+    assert_eq!(modes, [HostMode::Forced(IgmpVersion::V2), HostMode::Own, HostMode::Kernel]);
+}
+
 /// As a `MulticastRoute` writes it: objects where the file has numbers and words.
 #[test]
 fn objects_mean_what_short_forms_mean() {

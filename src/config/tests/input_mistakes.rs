@@ -153,7 +153,7 @@ const INPUTS: &[(&str, &str, &str)] = &[
     (
         r#"interface: "eth0", group: "239.1.1.1", join: "on-demand""#,
         "join",
-        "join: \"on-demand\" is not supported by this version yet; write \"always\" or \"never\"",
+        "asks for what members want at outputs with when: \"joined\", and outputs[0] sends always; write join: \"always\", or when: \"joined\" there",
     ),
     (
         r#"interface: "eth0", group: "239.1.1.1", join: "allways""#,

@@ -121,6 +121,71 @@ fn in_the_pinning_of_workers() {
 }
 
 #[test]
+fn in_igmp() {
+    let cases: &[(&str, &str, &str)] = &[
+        (
+            "igmp: { querier_interfaces: [\"eth 1\"], query_interval: 60 }",
+            "igmp.querierInterfaces[0]",
+            "is not an interface name",
+        ),
+        ("igmp: { query_interval: 0 }", "igmp.queryInterval", "must be from 1 to 31744, not 0"),
+        (
+            "igmp: { interfaces: [{ querier: \"auto\" }] }",
+            "igmp.interfaces[0]",
+            "names no interface; give name or nameGlob",
+        ),
+        (
+            "igmp: { interfaces: [{ name: \"a\", nameGlob: \"b*\" }] }",
+            "igmp.interfaces[0]",
+            "give name or nameGlob, not both",
+        ),
+        (
+            "igmp: { interfaces: [{ name: \"a\" }, { name: \"a\", version: 2 }] }",
+            "igmp.interfaces[1]",
+            "selects the same as interfaces[0]; remove one",
+        ),
+        (
+            "igmp: { interfaces: [{ name: \"a\", robustness: 8 }] }",
+            "igmp.interfaces[0].robustness",
+            "must be from 1 to 7, not 8",
+        ),
+        (
+            "igmp: { interfaces: [{ name: \"a\", queryIntervalSeconds: 5, queryResponseInterval: \"5s\" }] }",
+            "igmp.interfaces[0].queryResponseInterval",
+            "must be less than the query interval, 5 s",
+        ),
+        (
+            "igmp: { interfaces: [{ name: \"a\", lastMemberQueryInterval: \"50ms\" }] }",
+            "igmp.interfaces[0].lastMemberQueryInterval",
+            "\"50ms\" is not between \"100ms\" and \"3174s\"",
+        ),
+        (
+            "igmp: { interfaces: [{ name: \"a\", ssmRanges: [\"10.0.0.0/8\"] }] }",
+            "igmp.interfaces[0].ssmRanges[0]",
+            "\"10.0.0.0/8\" is no prefix of groups",
+        ),
+        (
+            "igmp: { interfaces: [{ name: \"a\", staticJoins: [{ group: \"224.0.0.9\" }] }] }",
+            "igmp.interfaces[0].staticJoins[0].group",
+            "\"224.0.0.9\" is no group that is joined",
+        ),
+        (
+            "igmp: { interfaces: [{ name: \"a\", staticJoins: [{ group: \"239.0.0.9\", source: \"239.1.1.1\" }] }] }",
+            "igmp.interfaces[0].staticJoins[0].source",
+            "is no host's address",
+        ),
+        (
+            "igmp: { host: [{ name: \"a\", version: \"v2\", reports: \"kernel\" }] }",
+            "igmp.host[0].reports",
+            "\"kernel\" goes with version: \"auto\" only",
+        ),
+    ];
+    for case in cases {
+        assert_top_mistake(case);
+    }
+}
+
+#[test]
 fn in_other_sections() {
     let cases: &[(&str, &str, &str)] = &[
         ("version: 2", "version", "must be 1, not 2"),
@@ -184,11 +249,6 @@ fn in_other_sections() {
         ("control: { socket: \"mcr.sock\" }", "control.socket", "is not an absolute path"),
         ("control: { socket: 5 }", "control.socket", "must be text in quotes, not 5"),
         ("control: { group: \"\" }", "control.group", "is not the name of a group"),
-        (
-            "igmp: { querier_interfaces: [\"eth1\"], query_interval: 60 }",
-            "igmp",
-            "not supported by this version yet",
-        ),
         (
             "pim: { enabled: true, static_rp: [{ rp: \"10.0.0.1\", group: \"239.0.0.0/8\" }] }",
             "pim",

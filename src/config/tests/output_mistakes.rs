@@ -47,9 +47,24 @@ const OUTPUTS: &[(&str, &str, &str)] = &[
         "must be { mode: \"set\", value: 1 to 255 }, { mode: \"decrement\" } or { mode: \"keep\" }",
     ),
     (
-        r#"interface: "eth1", group: "239.2.2.2", when: "joined""#,
+        r#"address: "10.0.0.9", port: 6000, when: "joined""#,
         ".when",
-        "when other than \"always\" is not supported by this version yet",
+        "\"joined\" waits for members of a group, and nobody joins a unicast address; remove when",
+    ),
+    (
+        r#"local: true, group: "239.2.2.2", when: "joined""#,
+        ".when",
+        "\"joined\" waits for members of a group, and local: true goes to programs on this host",
+    ),
+    (
+        r#"interface: "eth1", group: "239.2.2.2", when: "joined", linger: "2h""#,
+        ".linger",
+        "\"2h\" is longer than \"1h\"",
+    ),
+    (
+        r#"interface: "eth1", group: "239.2.2.2", when: "joined", linger: "soon""#,
+        ".linger",
+        "\"soon\" is not a duration",
     ),
     (
         r#"interface: "eth1", group: "239.2.2.2", rateLimit: { bitsPerSecond: "3X" }"#,

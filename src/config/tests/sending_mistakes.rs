@@ -167,7 +167,7 @@ const OUTPUTS: &[(&str, &str, &str, &str)] = &[
         "239.1.1.1",
         "interface: 'eth1', linger: '3s'",
         "linger",
-        "linger is not supported by this version yet; remove it",
+        "goes with when: \"joined\"; add that, or remove linger",
     ),
     (
         "239.1.1.1",

@@ -20,8 +20,8 @@ pub use file::{
 pub use interface::InterfaceSelector;
 pub use output::{MtuPolicy, OutputSpec, RateLimit, When};
 pub use protocols::{
-    HostVersion, Igmp, IgmpHost, IgmpInterface, Msdp, MsdpPeer, Pim, PimInterface, Querier,
-    SptSwitchover, StaticRp,
+    HostVersion, Igmp, IgmpHost, IgmpInterface, MembershipInterval, Msdp, MsdpPeer, Pim,
+    PimInterface, Querier, Reports, SptSwitchover, StaticJoin, StaticRp,
 };
 pub use rate::BitRate;
 pub use rule::{Health, InputSpec, Join, LinkLocal, PortRange, Protocol, RuleSpec, SourceFilter};

@@ -34,19 +34,85 @@ pub struct IgmpInterface {
     /// A pattern for the name: '*' stands for any characters, '?' for one.
     #[serde(skip_serializing_if = "Option::is_none", alias = "name_glob")]
     pub name_glob: Option<String>,
-    /// Whether we send queries: auto, on or off.
+    /// Whether we send queries: auto, on or off. Default auto.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub querier: Option<Querier>,
-    /// The IGMP version, 1 to 3.
+    /// The IGMP version of our queries, and the highest that is listened to, 1 to 3. Default 3.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 3))]
     pub version: Option<u8>,
-    /// Seconds between general queries.
+    /// Seconds between general queries, 1 to 31744. Default 125.
     #[serde(skip_serializing_if = "Option::is_none", alias = "query_interval_seconds")]
+    #[schemars(range(min = 1, max = 31_744))]
     pub query_interval_seconds: Option<u32>,
-    /// The robustness variable.
+    /// The robustness variable, 1 to 7: how many lost messages in a row do no harm, plus one. Default 2.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 7))]
     pub robustness: Option<u8>,
+    /// Within which hosts answer a general query, such as "10s", the default; shorter than the query interval.
+    #[serde(skip_serializing_if = "Option::is_none", alias = "query_response_interval")]
+    pub query_response_interval: Option<String>,
+    /// Within which hosts answer whether they want a group that another has left, and the time between two such
+    /// queries. Default "1s".
+    #[serde(skip_serializing_if = "Option::is_none", alias = "last_member_query_interval")]
+    pub last_member_query_interval: Option<String>,
+    /// How many of those are sent, 1 to 7. Default: the robustness variable.
+    #[serde(skip_serializing_if = "Option::is_none", alias = "last_member_query_count")]
+    #[schemars(range(min = 1, max = 7))]
+    pub last_member_query_count: Option<u8>,
+    /// How long a group without further reports stays. Default byVersion.
+    #[serde(skip_serializing_if = "Option::is_none", alias = "membership_interval")]
+    pub membership_interval: Option<MembershipInterval>,
+    /// Groups that are kept at most; further ones are refused and counted. Default 16384.
+    #[serde(skip_serializing_if = "Option::is_none", alias = "max_groups")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_groups: Option<u32>,
+    /// Sources that are kept at most for each group. Default 1024.
+    #[serde(skip_serializing_if = "Option::is_none", alias = "max_sources")]
+    #[schemars(range(min = 1, max = 65_535))]
+    pub max_sources: Option<u32>,
+    /// Prefixes of groups that reports may name. Default: all.
+    #[serde(skip_serializing_if = "Vec::is_empty", alias = "allow_groups")]
+    pub allow_groups: Vec<String>,
+    /// Prefixes of groups that are source-specific: only memberships with sources count there. Default
+    /// 232.0.0.0/8.
+    #[serde(skip_serializing_if = "Option::is_none", alias = "ssm_ranges")]
+    pub ssm_ranges: Option<Vec<String>>,
+    /// Members that are there whatever hosts say.
+    #[serde(skip_serializing_if = "Vec::is_empty", alias = "static_joins")]
+    pub static_joins: Vec<StaticJoin>,
+    /// True: messages without the Router Alert option are dropped. Default false.
+    #[serde(skip_serializing_if = "Option::is_none", alias = "require_router_alert")]
+    pub require_router_alert: Option<bool>,
+    /// True: reports from outside of the interface's subnets count too. Default false.
+    #[serde(skip_serializing_if = "Option::is_none", alias = "any_reporter")]
+    pub any_reporter: Option<bool>,
+    /// True: hosts are told apart, and a group goes with the leave of the last one, unasked. Only where all its
+    /// members speak IGMPv3. Default false.
+    #[serde(skip_serializing_if = "Option::is_none", alias = "immediate_leave")]
+    pub immediate_leave: Option<bool>,
+}
+
+/// A member that is there whatever hosts say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct StaticJoin {
+    /// The group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// The source; absent: every source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+}
+
+/// How long a group without further reports stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum MembershipInterval {
+    /// As RFC 9776 says for version 3 (270 s by default), as RFC 2236 says for version 2 (260 s).
+    ByVersion,
+    /// As RFC 3376 says (260 s by default).
+    Rfc3376,
 }
 
 /// Whether we send queries.
@@ -55,9 +121,11 @@ pub struct IgmpInterface {
 pub enum Querier {
     /// Where no other querier is elected.
     Auto,
-    /// Always.
+    /// Always, whoever else does.
+    #[serde(alias = "always")]
     On,
-    /// Never.
+    /// Never; reports are listened to.
+    #[serde(alias = "never")]
     Off,
 }
 
@@ -71,9 +139,22 @@ pub struct IgmpHost {
     /// A pattern for the name: '*' stands for any characters, '?' for one.
     #[serde(skip_serializing_if = "Option::is_none", alias = "name_glob")]
     pub name_glob: Option<String>,
-    /// The IGMP version that we report with: auto, v1, v2 or v3.
+    /// The IGMP version that we report with: auto, v1, v2 or v3. With auto, the default, it is the querier's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<HostVersion>,
+    /// Who sends the reports: kernel or own. Default kernel with version auto, own with another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reports: Option<Reports>,
+}
+
+/// Who sends the reports of our own memberships.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Reports {
+    /// The kernel, for its sockets.
+    Kernel,
+    /// We: the kernel's limits and its version do not matter.
+    Own,
 }
 
 /// The IGMP version of our own reports.

@@ -27,9 +27,29 @@ pub(super) fn parse(text: &str) -> Result<Duration, String> {
     })
 }
 
+/// The shortest way to write it; less than a millisecond is left out.
+pub(in super::super) fn text_of(duration: Duration) -> String {
+    let milliseconds = duration.as_millis();
+    let units = [("h", 3_600_000), ("m", 60_000), ("s", 1000)];
+    let unit = units
+        .into_iter()
+        .find(|(_, scale)| milliseconds >= *scale && milliseconds.is_multiple_of(*scale));
+    match unit {
+        Some((name, scale)) => format!("{}{name}", milliseconds / scale),
+        None => format!("{milliseconds}ms"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_written_reads_the_same() {
+        for text in ["0ms", "250ms", "1s", "90s", "2m", "1h", "1500ms"] {
+            assert_eq!(parse(text).map(text_of).as_deref(), Ok(text));
+        }
+    }
 
     #[test]
     fn whole_numbers_and_a_unit() {

@@ -3,7 +3,7 @@
 
 use crate::types::{
     Criteria, Destination, Dscp, Input, InterfaceSelector, Join, Limit, MtuPolicy, Origin, Output,
-    OutputSource, PortRange, Protocol, RuleId, SourceFilter, VlanFilter, is_multicast,
+    OutputSource, PortRange, Protocol, RuleId, SourceFilter, VlanFilter, When, is_multicast,
 };
 use ipnet::IpNet;
 use std::fmt::Write as _;
@@ -42,8 +42,10 @@ fn input_line(input: &Input) -> String {
         line.push_str(" any");
     }
     let has_groups = input.groups.first().is_some_and(|net| is_multicast(net.addr()));
-    if input.join == Join::Never && has_groups {
-        line.push_str(" join=never");
+    match input.join {
+        Join::Never if has_groups => line.push_str(" join=never"),
+        Join::OnDemand => line.push_str(" join=on-demand"),
+        Join::Never | Join::Always => {}
     }
     if input.link_local {
         line.push_str(" link-local");
@@ -91,6 +93,9 @@ fn output_line(output: &Output) -> String {
     }
     if let Some(burst) = output.burst {
         let _ = write!(line, " burst={burst}");
+    }
+    if let When::Joined { linger } = output.when {
+        let _ = write!(line, " joined+{}ms", linger.as_millis());
     }
     line
 }

@@ -15,12 +15,6 @@ const MAX_UNICAST_PORTS: u32 = 1024;
 
 /// Checks the input at `at`. None where something is wrong; then it was reported.
 pub(super) fn input(spec: &InputSpec, at: &Path, findings: &mut Findings) -> Option<Input> {
-    if spec.join == Some(v1::Join::OnDemand) {
-        findings.report(
-            &at.key("join"),
-            "join: \"on-demand\" is not supported by this version yet; write \"always\" or \"never\"",
-        );
-    }
     let interfaces =
         interfaces(spec.interface.as_deref(), spec.interfaces.as_deref(), at, findings);
     if interfaces.as_ref().is_some_and(Vec::is_empty) {
@@ -48,8 +42,8 @@ pub(super) fn input(spec: &InputSpec, at: &Path, findings: &mut Findings) -> Opt
     let groups = groups?;
     match groups.cast {
         Cast::Multicast => {
-            let joins = spec.join != Some(v1::Join::Never) && !findings.has(&at.key("join"));
-            if joins {
+            let asks_for_all = matches!(spec.join, None | Some(v1::Join::Always));
+            if asks_for_all && !findings.has(&at.key("join")) {
                 check_memberships(&groups, findings);
             }
         }
@@ -64,7 +58,8 @@ pub(super) fn input(spec: &InputSpec, at: &Path, findings: &mut Findings) -> Opt
             // Nobody asks for what is no group.
             _ if groups.cast != Cast::Multicast => Join::Never,
             Some(v1::Join::Never) => Join::Never,
-            None | Some(v1::Join::Always | v1::Join::OnDemand) => Join::Always,
+            Some(v1::Join::OnDemand) => Join::OnDemand,
+            None | Some(v1::Join::Always) => Join::Always,
         },
         groups: groups.nets.into(),
         ports: ports?.into(),

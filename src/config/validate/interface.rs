@@ -66,7 +66,8 @@ fn selectors(
     selectors.into_iter().collect()
 }
 
-fn selector(
+/// Checks one entry at `at`.
+pub(super) fn selector(
     spec: &v1::InterfaceSelector,
     at: &Path,
     findings: &mut Findings,
@@ -162,7 +163,8 @@ fn is_word(text: &str, longest: usize) -> bool {
     (1..=longest).contains(&text.len()) && !text.contains(bad)
 }
 
-fn name_at(name: &str, at: &Path, findings: &mut Findings) -> Option<IfName> {
+/// Checks a name at `at`.
+pub(super) fn name_at(name: &str, at: &Path, findings: &mut Findings) -> Option<IfName> {
     if name.contains(['*', '?']) {
         let shown = quoted(name);
         let message = format!("{shown} is a pattern; write interfaces: [{{ nameGlob: {shown} }}]");

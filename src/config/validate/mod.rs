@@ -5,9 +5,10 @@ pub(super) mod address;
 mod copy;
 mod dataplane;
 mod destination;
-mod duration;
+pub(super) mod duration;
 mod group;
 pub(super) mod identity;
+mod igmp;
 mod input;
 mod interface;
 pub(super) mod output;
@@ -68,23 +69,6 @@ pub(super) fn rules(specs: &[v1::RuleSpec], findings: &mut Findings) -> Vec<Rule
 fn unsupported(given: bool, key: &'static str, at: &Path, findings: &mut Findings) {
     if given {
         let message = format!("{key} is not supported by this version yet; remove it");
-        findings.report(&at.key(key), message);
-    }
-}
-
-/// Refuses every value of the member `key` but the default.
-fn only_default<T: PartialEq>(
-    value: Option<T>,
-    default: T,
-    spelled: &str,
-    key: &'static str,
-    at: &Path,
-    findings: &mut Findings,
-) {
-    if value.is_some_and(|value| value != default) {
-        let message = format!(
-            "{key} other than \"{spelled}\" is not supported by this version yet; remove it"
-        );
         findings.report(&at.key(key), message);
     }
 }

@@ -6,11 +6,15 @@ use super::super::v1::{self, OutputSpec, When};
 use super::address::{self, Cast, Use};
 use super::destination::{Goal, goal};
 use super::interface::interfaces;
-use super::{is_name, name_rule, only_default, pace, port_number, unsupported};
+use super::{duration, is_name, name_rule, pace, port_number};
 use crate::types::{
-    Dscp, Input, InterfaceSelector, MtuPolicy, Output, OutputSource, Protocol, Ttl,
+    self, Dscp, Input, InterfaceSelector, MtuPolicy, Output, OutputSource, Protocol, Ttl,
 };
 use ipnet::IpNet;
+use std::time::Duration;
+
+/// The longest `linger`.
+const LONGEST_LINGER: Duration = Duration::from_secs(3600);
 
 /// Checks the output at `at`; `input` is the rule's where that is sound. None where something is
 /// wrong; then it was reported.
@@ -21,7 +25,6 @@ pub(super) fn output(
     findings: &mut Findings,
 ) -> Option<Output> {
     let before = findings.len();
-    not_yet(spec, at, findings);
     if let Some(name) = spec.name.as_deref().filter(|name| !is_name(name)) {
         findings.report(&at.key("name"), name_rule(name));
     }
@@ -41,6 +44,7 @@ pub(super) fn output(
     let burst = spec.burst.and_then(|burst| pace::burst(burst, &at.key("burst"), findings));
     let (interfaces, goal, port) = (interfaces?, goal?, port?);
     way(spec, &interfaces, goal, at, findings);
+    let when = when(spec, goal, at, findings);
     let source = source?;
     if findings.len() > before {
         return None;
@@ -63,13 +67,37 @@ pub(super) fn output(
         },
         rate_limit: rate_limit.map(Box::new),
         burst,
+        when,
     })
 }
 
-/// Refuses what the schema has and this version has not.
-fn not_yet(spec: &OutputSpec, at: &Path, findings: &mut Findings) {
-    only_default(spec.when, When::Always, "always", "when", at, findings);
-    unsupported(spec.linger.is_some(), "linger", at, findings);
+/// When it sends, and for how long after its last member.
+fn when(spec: &OutputSpec, goal: Goal, at: &Path, findings: &mut Findings) -> types::When {
+    let linger = spec.linger.as_ref().and_then(|text| {
+        let parsed = duration::parse(text).and_then(|linger| match linger <= LONGEST_LINGER {
+            true => Ok(linger),
+            false => Err(format!("{text:?} is longer than \"1h\"")),
+        });
+        parsed.map_err(|message| findings.report(&at.key("linger"), message)).ok()
+    });
+    if spec.when != Some(When::Joined) {
+        if spec.linger.is_some() {
+            let message = "goes with when: \"joined\"; add that, or remove linger";
+            findings.report(&at.key("linger"), message);
+        }
+        return types::When::Always;
+    }
+    let wrong = match goal.cast {
+        _ if spec.local == Some(true) => Some("local: true goes to programs on this host"),
+        Cast::Multicast => None,
+        Cast::Broadcast => Some("nobody joins a broadcast address"),
+        Cast::Unicast => Some("nobody joins a unicast address"),
+    };
+    if let Some(wrong) = wrong {
+        let message = format!("\"joined\" waits for members of a group, and {wrong}; remove when");
+        findings.report(&at.key("when"), message);
+    }
+    types::When::Joined { linger: linger.unwrap_or_default() }
 }
 
 /// The TTL of an output that says none, by its source.

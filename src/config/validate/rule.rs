@@ -6,7 +6,7 @@ use super::super::v1::{Health, RuleSpec};
 use super::copy::{Copy, loops};
 use super::identity::derived_id;
 use super::{input::input, is_name, name_rule, output::output};
-use crate::types::{Input, Origin, Output, Rule, RuleId};
+use crate::types::{Input, Join, Origin, Output, Rule, RuleId, When};
 use std::collections::HashMap;
 
 /// The priority of a rule that says none.
@@ -60,6 +60,15 @@ pub(crate) fn rule(
     let outputs = outputs(spec, sound, &at.key("outputs"), findings);
     let (input, outputs) = (input?, outputs?);
     if findings.len() > before {
+        return None;
+    }
+    let always = outputs.iter().position(|output| output.when == When::Always);
+    if let Some(always) = always.filter(|_| input.join == Join::OnDemand) {
+        let message = format!(
+            "\"on-demand\" asks for what members want at outputs with when: \"joined\", and outputs[{always}] \
+             sends always; write join: \"always\", or when: \"joined\" there"
+        );
+        findings.report(&at.key("input").key("join"), message);
         return None;
     }
     let entries = combinations(&input, outputs.len());

@@ -5,7 +5,9 @@ use super::super::path::Path;
 use super::super::settings::{ControlSettings, DATA_PLANE_SUFFIX, Dataplane, LogSettings};
 use super::super::v1::{ControlSpec, File};
 use super::dataplane::dataplane;
+use super::igmp::igmp;
 use super::unsupported;
+use crate::types::IgmpConfig;
 use std::os::unix::ffi::OsStrExt;
 
 /// The checked sections.
@@ -14,6 +16,7 @@ pub(crate) struct Sections {
     pub(crate) dataplane: Dataplane,
     pub(crate) control: ControlSettings,
     pub(crate) log: LogSettings,
+    pub(crate) igmp: IgmpConfig,
 }
 
 /// Checks everything in the file but its rules. What is wrong gets its default, and is reported.
@@ -24,8 +27,7 @@ pub(crate) fn sections(file: &File, findings: &mut Findings) -> Sections {
             format!("must be 1, not {version}: this program reads version 1 of the format");
         findings.report(&at.key("version"), message);
     }
-    let File { igmp, pim, msdp, metrics, .. } = file;
-    unsupported(igmp.as_ref().is_some_and(|s| *s != Default::default()), "igmp", &at, findings);
+    let File { igmp: igmp_spec, pim, msdp, metrics, .. } = file;
     unsupported(pim.as_ref().is_some_and(|s| *s != Default::default()), "pim", &at, findings);
     unsupported(msdp.as_ref().is_some_and(|s| *s != Default::default()), "msdp", &at, findings);
     unsupported(
@@ -42,6 +44,7 @@ pub(crate) fn sections(file: &File, findings: &mut Findings) -> Sections {
             level: log.level.unwrap_or_default(),
             format: log.format.unwrap_or_default(),
         },
+        igmp: igmp_spec.as_ref().map_or_else(IgmpConfig::default, |spec| igmp(spec, findings)),
     }
 }
 

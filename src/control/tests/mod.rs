@@ -6,6 +6,7 @@ mod dry_runs;
 mod egress;
 mod failures;
 mod loops;
+mod members;
 mod notices;
 mod outputs;
 mod ownership;
@@ -138,7 +139,18 @@ fn short(output: &Output) -> String {
         Output::Notice(notice) => format!("{notice:?}"),
         Output::MovePort { port, worker } => format!("move {port} to {worker}"),
         Output::Workers(plans) => format!("workers {}", plans.len()),
+        Output::Transmit(transmit) => format!("transmit {}", transmit.index),
+        Output::LinkListeners(on) => format!("listen {}", indexes(on)),
+        Output::HardwareGroups(groups) => {
+            let text = groups.iter().map(|(index, group)| format!("{index}:{group}"));
+            format!("hardware {}", text.collect::<Vec<_>>().join(" "))
+        }
+        Output::RejoinInterface(index) => format!("rejoin {index}"),
     }
+}
+
+fn indexes(of: &BTreeSet<IfIndex>) -> String {
+    of.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
 fn key_text(key: &PortKey) -> String {

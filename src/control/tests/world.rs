@@ -158,7 +158,14 @@ impl World {
         for output in self.core.settle() {
             match output {
                 Output::Notice(_) => {}
-                Output::MovePort { .. } | Output::Workers(_) => panic!("{output:?}"),
+                Output::MovePort { .. }
+                | Output::Workers(_)
+                | Output::Transmit(_)
+                | Output::LinkListeners(_)
+                | Output::HardwareGroups(_) => panic!("{output:?}"),
+                Output::RejoinInterface(index) => {
+                    assert!(self.memberships.iter().any(|m| m.index == index));
+                }
                 Output::Publish { fib, reset_rules, .. } => {
                     assert!(!opened, "a table after a port");
                     assert!(fib.generation() > self.fib.generation());

@@ -218,6 +218,12 @@ impl Frame {
         &self.bytes[self.ip + self.ip_header..]
     }
 
+    /// Who sent it.
+    pub(crate) fn from(&self) -> Ipv4Addr {
+        let header = self.ip_header();
+        Ipv4Addr::new(header[12], header[13], header[14], header[15])
+    }
+
     /// The IP destination.
     pub(crate) fn to(&self) -> Ipv4Addr {
         let octets: [u8; 4] = self.ip_header()[16..20].try_into().expect("4 bytes");
