@@ -69,9 +69,10 @@ impl Link {
         if is_query && !received.destination.is_multicast() {
             return Err(Ignored::UnicastQuery);
         }
-        // Without an address of ours every host of the link is as near as the other. Section 4.2.14: a host may
-        // report before it has an address.
-        let near = addresses.is_empty()
+        // Without an address of ours every host of the link is as near as the other, and so it is where ours are
+        // addresses alone, as on the host's side of a pod's link. Section 4.2.14: a host may report before it has
+        // an address.
+        let near = addresses.iter().all(|net| net.prefix_len() == 32)
             || source.is_unspecified()
             || addresses.iter().any(|net| net.contains(&source));
         if !near && (is_query || !settings.any_reporter) {

@@ -157,6 +157,13 @@ fn v2_13_whose_reports_are_heard() {
     assert_eq!(wire.wanted(), excluding(&[]));
     wire.query(Ipv4Addr::new(9, 9, 9, 9), None, false, &[]);
     assert!(wire.is_querier(), "that is for reports only");
+    // Where we have no subnet there is no outside.
+    for addresses in [vec![], vec!["10.0.0.5/32".parse().expect("an address")]] {
+        let settings = IgmpSettings::default();
+        let mut wire = Wire::on(crate::igmp::Interface { settings, addresses, mtu: 1500 });
+        wire.report(foreign, IsEx, GROUP, &[]);
+        assert_eq!(wire.wanted(), excluding(&[]));
+    }
 }
 
 #[test]
