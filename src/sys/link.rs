@@ -33,15 +33,13 @@ pub fn socket() -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// A raw socket that sends IGMP packets with their IP header, and a copy of each to this host where it is a member
-/// of the group. It receives what the host receives of IGMP: give it a filter. Needs CAP_NET_RAW.
+/// A raw socket that receives nothing and sends IP packets with their header, and a copy of each to this host where
+/// it is a member of the group. Needs CAP_NET_RAW.
 ///
 /// The kernel writes the total length and the header checksum, and an identification where that is 0 and the
 /// packet may be fragmented.
-pub fn igmp_sender() -> io::Result<OwnedFd> {
-    // Not IPPROTO_RAW: the kernel asks its source filters before it copies packets of other protocols to itself.
-    let socket = open(libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_IGMP)?;
-    set_option(socket.as_fd(), libc::IPPROTO_IP, libc::IP_HDRINCL, &1i32)?;
+pub fn ip_sender() -> io::Result<OwnedFd> {
+    let socket = open(libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_RAW)?;
     set_option(socket.as_fd(), libc::IPPROTO_IP, libc::IP_MULTICAST_LOOP, &1i32)?;
     // Without it the kernel says "sent" of a packet that the transmit queue refused.
     set_option(socket.as_fd(), libc::IPPROTO_IP, libc::IP_RECVERR, &1i32)?;
@@ -64,15 +62,15 @@ pub fn send_link(
     mac: [u8; 6],
     bytes: &[u8],
 ) -> io::Result<()> {
-    send(socket, Address::link_to(index.0, mac), bytes, &mut [])
+    send(socket, Address::link_to(index.0, mac), bytes, &mut ())
 }
 
-/// Sends an IPv4 packet by the socket of [`igmp_sender`] on an interface.
+/// Sends an IGMP packet with its IPv4 header by the socket of [`ip_sender`] on an interface.
 ///
 /// # Errors
 /// ENODEV without that interface, ENETUNREACH where it is down, EMSGSIZE where the packet is longer than its MTU,
 /// ENOBUFS where its queue is full.
-pub fn send_ip(
+pub fn send_igmp(
     socket: BorrowedFd<'_>,
     index: IfIndex,
     group: Ipv4Addr,
@@ -83,28 +81,55 @@ pub fn send_ip(
         ipi_spec_dst: libc::in_addr { s_addr: 0 },
         ipi_addr: libc::in_addr { s_addr: 0 },
     };
-    let header = libc::cmsghdr {
-        cmsg_len: size_of::<libc::cmsghdr>() + size_of::<libc::in_pktinfo>(),
-        cmsg_level: libc::IPPROTO_IP,
-        cmsg_type: libc::IP_PKTINFO,
+    let to = || Address::v4(SocketAddrV4::new(group, 0));
+    let mut control = Control {
+        info: ControlMessage::new(libc::IP_PKTINFO, info),
+        protocol: ControlMessage::new(IP_PROTOCOL, libc::IPPROTO_IGMP),
     };
-    let mut control = [PacketInfo { header, info }];
-    let to = Address::v4(SocketAddrV4::new(group, 0));
-    send(socket, to, bytes, &mut control).inspect_err(|_| packet::drain_errors(socket))
+    let sent =
+        send(socket, to(), bytes, &mut control).or_else(|error| match error.raw_os_error() {
+            // A kernel that does not know the second message.
+            Some(libc::EINVAL) => send(socket, to(), bytes, &mut control.info),
+            _ => Err(error),
+        });
+    sent.inspect_err(|_| packet::drain_errors(socket))
 }
 
-/// One control message as cmsg(3) lays it out.
+/// IP_PROTOCOL (linux/in.h): the protocol of a packet that brings its own header, Linux 6.4. Without it the kernel
+/// gives itself no query for a group that it wants of certain sources only, unless ours is one of them.
+const IP_PROTOCOL: libc::c_int = 52;
+
+/// Control messages as cmsg(3) lays them out.
 #[repr(C)]
-struct PacketInfo {
-    header: libc::cmsghdr,
-    info: libc::in_pktinfo,
+struct Control {
+    info: ControlMessage<libc::in_pktinfo>,
+    protocol: ControlMessage<libc::c_int>,
 }
 
-fn send(
+#[repr(C, align(8))]
+struct ControlMessage<T> {
+    header: libc::cmsghdr,
+    data: T,
+}
+
+impl<T> ControlMessage<T> {
+    fn new(kind: libc::c_int, data: T) -> Self {
+        let header = libc::cmsghdr {
+            // Without the padding behind it.
+            cmsg_len: std::mem::offset_of!(Self, data) + size_of::<T>(),
+            cmsg_level: libc::IPPROTO_IP,
+            cmsg_type: kind,
+        };
+        Self { header, data }
+    }
+}
+
+/// `control` is control messages as cmsg(3) lays them out, or nothing.
+fn send<C>(
     socket: BorrowedFd<'_>,
     (mut to, to_len): (Address, libc::socklen_t),
     bytes: &[u8],
-    control: &mut [PacketInfo],
+    control: &mut C,
 ) -> io::Result<()> {
     let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
     // SAFETY: an all-zero msghdr is valid.
@@ -113,7 +138,7 @@ fn send(
     message.msg_namelen = to_len.min(size_of::<Address>() as libc::socklen_t);
     message.msg_iov = &raw mut part;
     message.msg_iovlen = 1;
-    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_control = (&raw mut *control).cast();
     message.msg_controllen = size_of_val(control);
     // SAFETY: every pointer in `message` is to memory of the stated length that lives until the end of this
     // function; the kernel only reads it.

@@ -10,6 +10,7 @@ pub mod mmsg;
 pub mod multicast;
 pub mod packet;
 pub mod packet_ring;
+pub mod readiness;
 pub mod rights;
 pub mod sched;
 #[cfg(test)]

@@ -1,13 +1,12 @@
 //! Receives the IGMP packets of links.
 
 use super::filter;
+use crate::sys::readiness::Readiness;
 use crate::sys::{link, packet};
 use crate::types::IfIndex;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use tokio::io::unix::AsyncFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// The longest packet that is taken, bytes: IGMP fits into its link's MTU, and jumbo frames are no longer than
 /// this.
@@ -15,8 +14,6 @@ pub const MAX_PACKET: usize = 9216;
 /// What may wait at one interface, bytes as the kernel counts them: a limit, not an allocation. Half of it is for
 /// its book-keeping: some 5,000 reports.
 const RECEIVE_BUFFER: u32 = 4 << 20;
-/// Interfaces whose packets are taken in turn, at most, before the kernel is asked again who has some.
-const READY_AT_ONCE: usize = 64;
 /// Packets that one call may throw away before it says that others may do something.
 const THROWN_AWAY_AT_ONCE: usize = 256;
 
@@ -24,8 +21,7 @@ const THROWN_AWAY_AT_ONCE: usize = 256;
 /// not delay those of another.
 #[derive(Debug)]
 pub struct Listeners {
-    /// Has all sockets; level-triggered.
-    ready: AsyncFd<Ready>,
+    ready: Readiness,
     sockets: BTreeMap<IfIndex, Listener>,
     /// Wanted, but their interface has gone from under the socket.
     lost: BTreeSet<IfIndex>,
@@ -51,23 +47,6 @@ pub struct Lost {
     pub too_long: u64,
 }
 
-#[derive(Debug)]
-struct Ready(Epoll);
-
-impl AsRawFd for Ready {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.0.as_raw_fd()
-    }
-}
-
-#[expect(
-    deprecated,
-    reason = "its successor is unsafe; a Ready has one descriptor as long as it lives"
-)]
-fn watched(ready: Ready) -> io::Result<AsyncFd<Ready>> {
-    AsyncFd::with_interest(ready, tokio::io::Interest::READABLE)
-}
-
 /// What one try brings.
 enum Tried {
     Packet(IfIndex, Vec<u8>),
@@ -80,9 +59,8 @@ enum Tried {
 impl Listeners {
     /// On no interface yet. To be called within a runtime.
     pub fn new() -> io::Result<Self> {
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         Ok(Self {
-            ready: watched(Ready(epoll))?,
+            ready: Readiness::new()?,
             sockets: BTreeMap::new(),
             lost: BTreeSet::new(),
             turn: VecDeque::new(),
@@ -132,16 +110,7 @@ impl Listeners {
             match self.take() {
                 Tried::Packet(index, packet) => return (index, packet),
                 Tried::Later => tokio::task::yield_now().await,
-                Tried::Nothing => {
-                    // Fails only with the runtime, which ends all tasks.
-                    let Ok(mut guard) = self.ready.readable().await else {
-                        return std::future::pending().await;
-                    };
-                    // Who came in between is seen by the kernel's answer, whatever is cleared here.
-                    if !guard.get_inner().has_some() {
-                        guard.clear_ready();
-                    }
-                }
+                Tried::Nothing => self.ready.wait().await,
             }
         }
     }
@@ -169,7 +138,7 @@ impl Listeners {
     fn take(&mut self) -> Tried {
         for _ in 0..THROWN_AWAY_AT_ONCE {
             if self.turn.is_empty() {
-                self.turn.extend(self.ready.get_ref().now());
+                self.turn.extend(self.ready.now().filter_map(interface_of));
             }
             let Some(index) = self.turn.pop_front() else { return Tried::Nothing };
             let Some(listener) = self.sockets.get_mut(&index) else { continue };
@@ -209,8 +178,7 @@ impl Listeners {
             io::Error::new(error.kind(), format!("listening to IGMP: {error}{remedy}"))
         };
         let listener = Listener::open(index).map_err(explain)?;
-        let event = EpollEvent::new(EpollFlags::EPOLLIN, index.0.into());
-        self.ready.get_ref().0.add(&listener.socket, event)?;
+        self.ready.add(&listener.socket, index.0.into())?;
         self.sockets.insert(index, listener);
         Ok(())
     }
@@ -220,7 +188,7 @@ impl Listeners {
         let gone: Vec<Listener> = gone.collect();
         for listener in &gone {
             // It may live on for a while.
-            let _ = self.ready.get_ref().0.delete(&listener.socket);
+            let _ = self.ready.remove(&listener.socket);
         }
         if !gone.is_empty() {
             // The kernel waits for all CPUs at each, some 10 ms.
@@ -248,17 +216,6 @@ impl Listener {
     }
 }
 
-impl Ready {
-    /// Who has packets now.
-    fn now(&self) -> impl Iterator<Item = IfIndex> + use<> {
-        let mut events = [EpollEvent::empty(); READY_AT_ONCE];
-        let count = self.0.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
-        let index = |event: EpollEvent| u32::try_from(event.data()).map(IfIndex).ok();
-        events.into_iter().take(count).filter_map(index)
-    }
-
-    fn has_some(&self) -> bool {
-        let mut events = [EpollEvent::empty()];
-        self.0.wait(&mut events, EpollTimeout::ZERO) != Ok(0)
-    }
+fn interface_of(key: u64) -> Option<IfIndex> {
+    u32::try_from(key).ok().map(IfIndex)
 }

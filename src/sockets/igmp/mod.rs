@@ -8,3 +8,6 @@ mod sender;
 pub use hardware::HardwareGroups;
 pub use listeners::{Listeners, Lost, MAX_PACKET};
 pub use sender::Sender;
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,6 @@
 //! Sends what IGMP of ours has to say.
 
-use crate::sockets::filter;
-use crate::sys::{link, packet};
+use crate::sys::link;
 use crate::types::Transmit;
 use crate::wire::ethernet;
 use crate::wire::ipv4::Ipv4;
@@ -24,8 +23,7 @@ impl Sender {
             let text = format!("opening a socket to send IGMP: {error}; mcrd needs CAP_NET_RAW");
             io::Error::new(error.kind(), text)
         };
-        let ip = link::igmp_sender().map_err(explain)?;
-        packet::attach_filter(ip.as_fd(), &filter::nothing())?;
+        let ip = link::ip_sender().map_err(explain)?;
         Ok(Self { ip, link: link::socket().map_err(explain)? })
     }
 
@@ -49,7 +47,7 @@ impl Sender {
         if parsed.source().is_unspecified() {
             link::send_link(self.link.as_fd(), *index, ethernet::of_group(group), packet)
         } else {
-            link::send_ip(self.ip.as_fd(), *index, group, packet)
+            link::send_igmp(self.ip.as_fd(), *index, group, packet)
         }
     }
 }
