@@ -11,7 +11,7 @@
 
 use crate::lab::{
     Joined, Lab, Members, Namespace, Relay, SOON, Send, Stream, first_datagram, groups, groups_on,
-    listen, output, rule, sent, verify, wait_for,
+    last_sent, listen, output, rule, sent, told, verify, wait_for,
 };
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::{Duration, Instant};
@@ -80,21 +80,6 @@ fn nothing_upstream(lan: &Lan) {
     });
 }
 
-/// The nth of a hundred, of values in order.
-fn percentile(sorted: &[Duration], n: usize) -> Duration {
-    sorted[(sorted.len() * n / 100).min(sorted.len() - 1)]
-}
-
-fn told(what: &str, mut times: Vec<Duration>) {
-    times.sort_unstable();
-    let [p50, p99] = [50, 99].map(|n| percentile(&times, n));
-    println!("{what}: p50 {:.1} ms, p99 {:.1} ms, {} times", ms(p50), ms(p99), times.len());
-}
-
-fn ms(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
-}
-
 /// Joins, and the time until the first datagram.
 fn join(host: &Namespace) -> (UdpSocket, Duration) {
     let start = Instant::now();
@@ -118,16 +103,8 @@ pub(crate) fn a_join_starts_and_a_leave_stops(lab: &Lab) {
         assert!(Joined::now(&lan.relay).on("in0").contains(&GROUP), "asked for upstream");
         drop(member);
         let left = Instant::now();
-        let mut seen = (left, sent(output(rule(&mcrd.json(&["stats"]), "demanded"), 0)));
-        // Over when nothing was sent for longer than the time between two datagrams, a hundred times.
-        wait_for("the stream ends with the leave", SOON, || {
-            let now = sent(output(rule(&mcrd.json(&["stats"]), "demanded"), 0));
-            if now != seen.1 {
-                seen = (Instant::now(), now);
-            }
-            if seen.0.elapsed() > Duration::from_millis(100) { Ok(()) } else { Err(now) }
-        });
-        stops.push(seen.0 - left);
+        // A hundred times the time between two datagrams.
+        stops.push(last_sent(&mcrd, "demanded", Duration::from_millis(100)) - left);
         nothing_upstream(&lan);
     }
     told("join to first packet", starts);

@@ -1,8 +1,9 @@
 //! Many groups, many interfaces, and floods: how long until they are known, what they cost, what is left.
 
+use crate::lab::igmp_frames::report;
 use crate::lab::{
-    Footprint, Frame, Injector, Lab, Line, Members, Namespace, Relay, SOON, groups, groups_on,
-    host, igmp_stats, verify, wait_for,
+    Injector, Joined, Lab, Line, Members, Namespace, Relay, Rounds, SOON, groups, groups_on, host,
+    igmp_stats, verify, wait_for,
 };
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
@@ -19,57 +20,87 @@ fn cost(pid: i32) -> (u64, Duration) {
     (kib * 1024, Duration::from_nanos(on_cpu))
 }
 
+/// What a relay has to do with each group that a host joins.
+const DUTIES: [(&str, &str); 3] = [
+    ("known", "{ igmp: { interfaces: [{ name: 'out0' }] }, rules: [] }"),
+    (
+        "sent to",
+        "{ rules: [{ name: 'all', input: { interface: 'in0', group: '239.0.0.0/8', join: 'never' },
+               outputs: [{ interface: 'out0', when: 'joined' }] }] }",
+    ),
+    (
+        "sent to and asked for upstream",
+        "{ rules: [{ name: 'all', input: { interface: 'in0', group: '239.0.0.0/8', join: 'on-demand' },
+               outputs: [{ interface: 'out0', when: 'joined' }] }] }",
+    ),
+];
+
 /// A host joins many groups at once: they are known within seconds, and cost little from then on.
 pub(crate) fn many_groups_at_once(lab: &Lab) {
     let count: u32 = if verify() { 10_000 } else { 2_000 };
     let line = Line::new(lab);
-    let mcrd = Relay::with_config(
-        &line.relay,
-        lab.directory(),
-        r#"{ igmp: { interfaces: [{ name: "out0" }] },
-             rules: [{ name: "all", input: { interface: "in0", group: "239.0.0.0/8", join: "on-demand" },
-               outputs: [{ interface: "out0", when: "joined" }] }] }"#,
-    );
-    mcrd.wait_all_active(1);
-    let pid = mcrd.control_pid();
-    let (bytes, _) = cost(pid);
-    let start = Instant::now();
-    let members = Members::of(&line.receiver, "rcv0", &groups(FIRST, count));
-    let joined = start.elapsed();
-    let there = || igmp_stats(&mcrd, "out0")["totalGroups"].as_u64().unwrap_or(0);
-    wait_for("all groups are known", SOON * 6, || match there() {
-        now if now == u64::from(count) => Ok(()),
-        now => Err(now),
-    });
-    let known = start.elapsed();
-    let (bytes_now, cpu) = cost(pid);
-    let each = bytes_now.saturating_sub(bytes) / u64::from(count);
-    println!(
-        "{count} groups: joined within {joined:?}, known after {known:?}; {each} bytes a group; {cpu:?} of CPU"
-    );
+    let [alone @ .., (_, everything)] = DUTIES;
+    // What each duty adds to the memory.
+    for (what, config) in alone.iter().filter(|_| verify()) {
+        let (mcrd, members, bytes) = with_members(lab, &line, config, count);
+        println!("{count} groups that are {what}: {bytes} bytes of control a group");
+        drop(members);
+        mcrd.stop();
+    }
+    let (mcrd, members, bytes) = with_members(lab, &line, everything, count);
+    println!("{count} groups with all that they are wanted for: {bytes} bytes of control a group");
     assert!(groups_on(&mcrd, "out0").len() == count as usize);
     if verify() {
         // What they cost when nothing changes, at default timers: two minutes hold a general query.
-        let (_, before) = cost(pid);
+        let (_, before) = cost(mcrd.control_pid());
         let start = Instant::now();
         std::thread::sleep(Duration::from_secs(130));
-        let (_, after) = cost(pid);
+        let (_, after) = cost(mcrd.control_pid());
         let share = (after - before).as_secs_f64() / start.elapsed().as_secs_f64();
         println!("{count} groups: {:.2} % of a core when nothing changes", share * 100.0);
-        assert_eq!(there(), u64::from(count), "refreshed by the hosts' answers");
+        assert_eq!(known(&mcrd), u64::from(count), "refreshed by the hosts' answers");
     }
     drop(members);
-    wait_for("all are gone with the leaves", SOON * 6, || match there() {
+    wait_for("all are gone with the leaves", SOON * 6, || match known(&mcrd) {
         0 => Ok(()),
         now => Err(now),
     });
     mcrd.stop();
 }
 
+fn known(mcrd: &Relay) -> u64 {
+    igmp_stats(mcrd, "out0")["totalGroups"].as_u64().unwrap_or(0)
+}
+
+/// A relay that knows so many groups of a host's, and the bytes that each has cost its control process.
+fn with_members(lab: &Lab, line: &Line, config: &str, count: u32) -> (Relay, Members, u64) {
+    let mcrd = Relay::with_config(&line.relay, lab.directory(), config);
+    wait_for("IGMP runs", SOON, || {
+        let shown = mcrd.json(&["igmp", "interfaces"]);
+        if shown.as_array().is_some_and(|all| all.len() == 1) { Ok(()) } else { Err(shown) }
+    });
+    let (before, _) = cost(mcrd.control_pid());
+    let start = Instant::now();
+    let members = Members::of(&line.receiver, "rcv0", &groups(FIRST, count));
+    let joined = start.elapsed();
+    wait_for("all groups are known", SOON * 6, || match known(&mcrd) {
+        now if now == u64::from(count) => Ok(()),
+        now => Err(now),
+    });
+    println!("{count} groups: joined within {joined:?}, known after {:?}", start.elapsed());
+    let upstream = if config.contains("on-demand") { count as usize } else { 0 };
+    wait_for("those that are to be asked for are asked for", SOON, || {
+        let joined = Joined::now(&line.relay).on("in0").len();
+        if joined == upstream { Ok(()) } else { Err(joined) }
+    });
+    let (after, _) = cost(mcrd.control_pid());
+    (mcrd, members, after.saturating_sub(before) / u64::from(count))
+}
+
 /// Interfaces with members appear and vanish: state follows, and nothing is left.
 pub(crate) fn interfaces_come_and_go(lab: &Lab) {
     let count: u32 = if verify() { 200 } else { 40 };
-    let rounds = if verify() { 5 } else { 2 };
+    let rounds = if verify() { 30 } else { 4 };
     let line = Line::new(lab);
     let mcrd = Relay::with_config(
         &line.relay,
@@ -79,8 +110,8 @@ pub(crate) fn interfaces_come_and_go(lab: &Lab) {
     );
     mcrd.wait_state("pods", "pending");
     let wanted = groups(FIRST, 5);
-    let footprint = |mcrd: &Relay| Footprint::of(mcrd.control_pid());
-    let mut first = None;
+    let pids = [mcrd.control_pid(), mcrd.plane_pid()];
+    let mut watches = None;
     for round in 0..rounds {
         come(&line, count);
         let members: Vec<Members> =
@@ -103,20 +134,16 @@ pub(crate) fn interfaces_come_and_go(lab: &Lab) {
             if left == 0 { Ok(()) } else { Err(left) }
         });
         wait_for("nothing is asked for upstream", SOON, || {
-            let joined = crate::lab::Joined::now(&line.relay).on("in0");
+            let joined = Joined::now(&line.relay).on("in0");
             if joined.is_empty() { Ok(()) } else { Err(format!("{joined:?}")) }
         });
-        let now = footprint(&mcrd);
-        match &first {
-            None => first = Some(now),
-            Some(first) => assert!(
-                now.descriptors <= first.descriptors,
-                "round {round}: {} descriptors, {} after the first",
-                now.descriptors,
-                first.descriptors
-            ),
-        }
+        // Sockets that stay are opened by the first round.
+        let begin = || pids.map(|pid| Rounds::begin(&line.relay, pid));
+        watches.get_or_insert_with(begin).iter_mut().zip(pids).for_each(|(w, pid)| w.over(pid));
     }
+    let [control, plane] = watches.expect("several rounds");
+    control.end("control");
+    plane.end("data plane");
     mcrd.stop();
 }
 
@@ -169,7 +196,7 @@ pub(crate) fn a_flood_of_reports(lab: &Lab) {
     let injector = Injector::new(&line.receiver, "rcv0");
     let reporter = Ipv4Addr::new(10, 2, 0, 77);
     for group in groups(Ipv4Addr::new(239, 66, 0, 1), 20_000) {
-        injector.send(&version_2_report(reporter, group));
+        injector.send(&report(2, reporter, group));
     }
     let refused = wait_for("refusals are counted", SOON, || {
         let stats = igmp_stats(&mcrd, "out0");
@@ -184,16 +211,4 @@ pub(crate) fn a_flood_of_reports(lab: &Lab) {
     assert!(wanted.iter().all(|group| there.contains_key(group)), "who was there stays");
     drop(members);
     mcrd.stop();
-}
-
-/// RFC 2236 section 2, with the Router Alert option.
-fn version_2_report(source: Ipv4Addr, group: Ipv4Addr) -> Frame {
-    let mut message = vec![0x16, 0, 0, 0];
-    message.extend(group.octets());
-    let sum: u32 =
-        message.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
-    let folded = (sum & 0xffff) + (sum >> 16);
-    let checksum = !u16::try_from((folded & 0xffff) + (folded >> 16)).expect("folded");
-    message[2..4].copy_from_slice(&checksum.to_be_bytes());
-    Frame::packet(source, group, 2, &message).options(&[0x94, 4, 0, 0])
 }

@@ -22,6 +22,8 @@ mod igmp_demand;
 mod igmp_hosts;
 mod igmp_peers;
 mod igmp_scale;
+mod igmp_video;
+mod igmp_wire;
 mod instruments;
 mod kernel_drop;
 mod lab;
@@ -115,6 +117,22 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("rule_changes::one_by_one_and_as_a_whole", rule_changes::one_by_one_and_as_a_whole),
     ("igmp_hosts::i_1_thirty_groups_of_each_version", igmp_hosts::i_1_each_version),
     ("igmp_hosts::i_2_v3_13_source_filters_are_on_the_wire", igmp_hosts::i_2_source_filters),
+    (
+        "igmp_wire::v2_1_v2_2_v2_3_v3_1_general_queries",
+        igmp_wire::v2_1_v2_2_v2_3_v3_1_general_queries,
+    ),
+    (
+        "igmp_wire::v2_6_v2_7_v3_5_v3_7_v3_8_questions_after_a_leave",
+        igmp_wire::v2_6_v2_7_v3_5_v3_7_v3_8_questions_after_a_leave,
+    ),
+    (
+        "igmp_wire::v2_10_v2_11_v2_12_v2_13_v3_2_v3_10_v3_11_what_reports_do",
+        igmp_wire::v2_10_v2_11_v2_12_v2_13_v3_2_v3_10_v3_11_what_reports_do,
+    ),
+    (
+        "igmp_wire::v2_4_v2_8_v2_9_v3_8_v3_9_another_querier",
+        igmp_wire::v2_4_v2_8_v2_9_v3_8_v3_9_another_querier,
+    ),
     ("igmp_peers::i_3_v2_4_v3_9_frr_is_elected_and_dies", igmp_peers::i_3_frr_is_elected),
     ("igmp_peers::i_4_v3_12_frr_speaks_version_2", igmp_peers::i_4_frr_speaks_version_2),
     ("igmp_peers::i_5_a_snooping_bridge", igmp_peers::i_5_a_snooping_bridge),
@@ -123,6 +141,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("igmp_demand::a_join_starts_and_a_leave_stops", igmp_demand::a_join_starts_and_a_leave_stops),
     ("igmp_demand::a_second_receiver_is_not_cut", igmp_demand::a_second_receiver_is_not_cut),
     ("igmp_demand::joins_beside_a_stream", igmp_demand::joins_beside_a_stream),
+    ("igmp_video::receivers_come_and_go", igmp_video::receivers_come_and_go),
     ("igmp_scale::many_groups_at_once", igmp_scale::many_groups_at_once),
     ("igmp_scale::interfaces_come_and_go", igmp_scale::interfaces_come_and_go),
     ("igmp_scale::a_flood_of_reports", igmp_scale::a_flood_of_reports),

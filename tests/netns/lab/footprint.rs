@@ -23,10 +23,10 @@ impl Footprint {
     }
 }
 
-/// Watches a data plane over rounds that each end in the same state: nothing may be left of a round.
+/// Watches a process of the relay's over rounds that each end in the same state: nothing may be left of a round.
 pub(crate) struct Rounds<'n> {
     relay: &'n Namespace,
-    plane: i32,
+    pid: i32,
     descriptors: usize,
     joined: Joined,
     seen: Vec<Footprint>,
@@ -40,10 +40,10 @@ impl<'n> Rounds<'n> {
     /// Until the data plane has closed sockets to send from that nothing uses any more: two minutes.
     const IDLE: Duration = Duration::from_secs(150);
 
-    /// Begins with what the data plane holds and what is joined now.
-    pub(crate) fn begin(relay: &'n Namespace, plane: i32) -> Self {
-        let descriptors = Footprint::of(plane).descriptors;
-        Self { relay, plane, descriptors, joined: Joined::now(relay), seen: Vec::new() }
+    /// Begins with what the process holds and what is joined now.
+    pub(crate) fn begin(relay: &'n Namespace, pid: i32) -> Self {
+        let descriptors = Footprint::of(pid).descriptors;
+        Self { relay, pid, descriptors, joined: Joined::now(relay), seen: Vec::new() }
     }
 
     /// The rounds before the first that memory is compared with: caches and rings have been filled.
@@ -52,9 +52,9 @@ impl<'n> Rounds<'n> {
     }
 
     /// A round is over.
-    pub(crate) fn over(&mut self, plane: i32) {
-        assert_eq!(plane, self.plane, "the same data plane, round {}", self.seen.len());
-        self.seen.push(Footprint::of(plane));
+    pub(crate) fn over(&mut self, pid: i32) {
+        assert_eq!(pid, self.pid, "the same process, round {}", self.seen.len());
+        self.seen.push(Footprint::of(pid));
     }
 
     /// All rounds are over, and everything is as it was before the first.
@@ -62,13 +62,13 @@ impl<'n> Rounds<'n> {
         assert!(self.seen.len() > Self::warm(), "{} rounds", self.seen.len());
         let first = &self.seen[..Self::warm()];
         let last = wait_for("no descriptor is left of a round", Self::IDLE, || {
-            let now = Footprint::of(self.plane);
+            let now = Footprint::of(self.pid);
             let few = now.descriptors <= self.descriptors;
             if few { Ok(now) } else { Err(format!("{} {:?} {now:?}", self.descriptors, self.seen)) }
         });
         let resident = first.iter().map(|one| one.resident).max().unwrap_or(0);
         println!(
-            "{what}: {} rounds; data plane before: {} descriptors, in the first {} up to {resident} KiB; \
+            "{what}: {} rounds; before: {} descriptors, in the first {} up to {resident} KiB; \
              after the last: {}, {} KiB",
             self.seen.len(),
             self.descriptors,
