@@ -155,6 +155,7 @@ pub(crate) fn interface() -> InterfaceStatus {
             alt_names: vec![],
             up: true,
             carrier: false,
+            carrier_losses: 3,
             loopback: false,
             mtu: 1500,
             kind: "veth".into(),

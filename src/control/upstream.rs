@@ -26,6 +26,8 @@ pub(super) struct Upstream {
     hardware: BTreeSet<(IfIndex, Ipv4Addr)>,
     /// Interfaces that are down or without carrier.
     lost: BTreeSet<IfIndex>,
+    /// How often interfaces have lost their carrier.
+    losses: BTreeMap<IfIndex, u32>,
     /// Interfaces that are there again since the last [`Self::take_regained`].
     regained: BTreeSet<IfIndex>,
 }
@@ -49,6 +51,7 @@ impl Upstream {
             kernel: BTreeSet::new(),
             hardware: BTreeSet::new(),
             lost: BTreeSet::new(),
+            losses: BTreeMap::new(),
             regained: BTreeSet::new(),
         }
     }
@@ -98,6 +101,7 @@ impl Upstream {
         self.kernel.retain(|membership| membership.index != index);
         self.hardware.retain(|(on, _)| *on != index);
         self.lost.remove(&index);
+        self.losses.remove(&index);
         self.regained.remove(&index);
         if self.on.contains_key(&index) {
             self.stop(now, index);
@@ -156,10 +160,13 @@ impl Upstream {
 
     /// Notes whether an interface can carry packets.
     pub(super) fn note_link(&mut self, link: &Link) {
+        // Of a loss shorter than a second the kernel tells by the count alone.
+        let losses = self.losses.insert(link.index, link.carrier_losses);
+        let missed = losses.is_some_and(|before| before != link.carrier_losses);
         if !(link.up && link.carrier) {
             self.lost.insert(link.index);
             self.regained.remove(&link.index);
-        } else if self.lost.remove(&link.index) {
+        } else if self.lost.remove(&link.index) || missed {
             self.regained.insert(link.index);
         }
     }

@@ -11,6 +11,7 @@ pub(super) const IFLA_LINK: u16 = 5;
 pub(super) const IFLA_LINKINFO: u16 = 18;
 pub(super) const IFLA_INFO_KIND: u16 = 1;
 pub(super) const IFLA_LINK_NETNSID: u16 = 37;
+pub(super) const IFLA_CARRIER_DOWN_COUNT: u16 = 48;
 pub(super) const IFLA_PROP_LIST: u16 = 52;
 pub(super) const IFLA_ALT_IFNAME: u16 = 53;
 

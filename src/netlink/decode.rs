@@ -5,10 +5,10 @@
 //! understand, and an interface that a driver's odd attribute makes invisible cannot be relayed.
 
 use super::attributes::{
-    IFA_ADDRESS, IFA_LOCAL, IFLA_ADDRESS, IFLA_ALT_IFNAME, IFLA_IFNAME, IFLA_INFO_KIND, IFLA_LINK,
-    IFLA_LINK_NETNSID, IFLA_LINKINFO, IFLA_MTU, IFLA_PROP_LIST, RTA_DST, RTA_GATEWAY,
-    RTA_MULTIPATH, RTA_OIF, RTA_PREFSRC, RTA_PRIORITY, RTA_TABLE, RTA_VIA, address, attributes,
-    number, text, via,
+    IFA_ADDRESS, IFA_LOCAL, IFLA_ADDRESS, IFLA_ALT_IFNAME, IFLA_CARRIER_DOWN_COUNT, IFLA_IFNAME,
+    IFLA_INFO_KIND, IFLA_LINK, IFLA_LINK_NETNSID, IFLA_LINKINFO, IFLA_MTU, IFLA_PROP_LIST, RTA_DST,
+    RTA_GATEWAY, RTA_MULTIPATH, RTA_OIF, RTA_PREFSRC, RTA_PRIORITY, RTA_TABLE, RTA_VIA, address,
+    attributes, number, text, via,
 };
 use crate::types::{Address, IfIndex, IfName, Link, LinkLayer, NetEvent, Route};
 use ipnet::IpNet;
@@ -94,6 +94,7 @@ fn link(payload: &[u8]) -> Option<NetEvent> {
     let mut name = None;
     let mut alt_names = Vec::new();
     let mut mtu = 0;
+    let mut carrier_losses = 0;
     let mut kind = String::new();
     let mut mac = None;
     let mut peer = None;
@@ -103,6 +104,7 @@ fn link(payload: &[u8]) -> Option<NetEvent> {
         match attribute.kind() {
             IFLA_IFNAME => name = Some(text(value)),
             IFLA_MTU => mtu = number(value).unwrap_or(0),
+            IFLA_CARRIER_DOWN_COUNT => carrier_losses = number(value).unwrap_or(0),
             IFLA_ADDRESS => mac = value.try_into().ok(),
             IFLA_LINK => peer = number(value).filter(|&index| index != 0).map(IfIndex),
             IFLA_LINK_NETNSID => peer_is_elsewhere = true,
@@ -128,6 +130,7 @@ fn link(payload: &[u8]) -> Option<NetEvent> {
         alt_names,
         up: header.flags.contains(LinkFlags::Up),
         carrier: header.flags.contains(LinkFlags::LowerUp),
+        carrier_losses,
         loopback: header.flags.contains(LinkFlags::Loopback),
         mtu,
         kind,

@@ -19,6 +19,7 @@ fn veth() -> LinkMessage {
     message.attributes = vec![
         LinkAttribute::IfName("eth1".into()),
         LinkAttribute::Mtu(9000),
+        LinkAttribute::CarrierDownCount(5),
         LinkAttribute::Address(vec![2, 0, 0, 0, 0, 9]),
         LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Veth)]),
         LinkAttribute::PropList(vec![
@@ -60,6 +61,7 @@ fn a_link_with_everything() {
         alt_names: vec!["enp1s0".into(), "studio-a".into()],
         up: true,
         carrier: true,
+        carrier_losses: 5,
         loopback: false,
         mtu: 9000,
         kind: "veth".into(),

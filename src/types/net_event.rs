@@ -20,6 +20,9 @@ pub struct Link {
     pub up: bool,
     /// `IFF_LOWER_UP`: the driver sees a carrier.
     pub carrier: bool,
+    /// `IFLA_CARRIER_DOWN_COUNT`: how often it has lost its carrier.
+    #[serde(default)]
+    pub carrier_losses: u32,
     /// `IFF_LOOPBACK`.
     pub loopback: bool,
     /// `IFLA_MTU`, bytes of layer 3.

@@ -277,6 +277,7 @@ mod tests {
             alt_names: vec!["enp130s0f0np0-of-rack-7".into(), "cams".into()],
             up: true,
             carrier: true,
+            carrier_losses: 0,
             loopback: false,
             mtu: 1500,
             kind: "veth".into(),

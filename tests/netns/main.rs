@@ -22,6 +22,7 @@ mod igmp_demand;
 mod igmp_hosts;
 mod igmp_peers;
 mod igmp_scale;
+mod igmp_upstream;
 mod igmp_video;
 mod igmp_wire;
 mod instruments;
@@ -141,6 +142,12 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("igmp_demand::a_join_starts_and_a_leave_stops", igmp_demand::a_join_starts_and_a_leave_stops),
     ("igmp_demand::a_second_receiver_is_not_cut", igmp_demand::a_second_receiver_is_not_cut),
     ("igmp_demand::joins_beside_a_stream", igmp_demand::joins_beside_a_stream),
+    ("igmp_upstream::our_own_reports_reach_frr", igmp_upstream::our_own_reports_reach_frr),
+    ("igmp_upstream::a_lost_link_is_asked_on_again", igmp_upstream::a_lost_link_is_asked_on_again),
+    (
+        "igmp_upstream::control_is_killed_among_members",
+        igmp_upstream::control_is_killed_among_members,
+    ),
     ("igmp_video::receivers_come_and_go", igmp_video::receivers_come_and_go),
     ("igmp_scale::many_groups_at_once", igmp_scale::many_groups_at_once),
     ("igmp_scale::interfaces_come_and_go", igmp_scale::interfaces_come_and_go),

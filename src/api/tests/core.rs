@@ -16,6 +16,7 @@ fn link(index: u32, name: &str) -> Link {
         alt_names: vec![],
         up: true,
         carrier: true,
+        carrier_losses: 0,
         loopback: false,
         mtu: 1500,
         kind: "veth".into(),

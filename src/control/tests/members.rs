@@ -371,6 +371,20 @@ fn what_was_asked_of_a_link_that_was_lost_is_asked_again() {
     assert_eq!(asked, ["rejoin 1"]);
 }
 
+/// The kernel tells of a short loss when it is over.
+#[test]
+fn what_was_asked_of_a_link_that_was_lost_for_a_moment_is_asked_again() {
+    let mut core = Core::new();
+    core.add(rule("r"));
+    let losses = |carrier_losses| NetEvent::Link(Link { carrier_losses, ..link(1, "a") });
+    core.net(losses(4));
+    assert_eq!(core.net(losses(5)).last(), Some(&"rejoin 1".to_owned()));
+    assert!(!core.net(losses(5)).contains(&"rejoin 1".to_owned()));
+    // Another interface counts anew.
+    core.net(NetEvent::LinkGone(IfIndex(1)));
+    assert!(!core.net(losses(0)).contains(&"rejoin 1".to_owned()));
+}
+
 #[test]
 fn the_file_says_where_members_are_tracked_besides() {
     let mut core = Core::new();

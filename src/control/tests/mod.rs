@@ -207,6 +207,7 @@ fn link(index: u32, text: &str) -> Link {
         alt_names: Vec::new(),
         up: true,
         carrier: true,
+        carrier_losses: 0,
         loopback: false,
         mtu: 1500,
         kind: "veth".to_owned(),

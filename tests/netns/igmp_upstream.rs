@@ -1,0 +1,216 @@
+//! What we ask for ourselves: by our own reports towards FRR, again after a link was lost, and on while control is
+//! dead.
+//!
+//! ```text
+//!  +----------------+        +-------------------------+        +---------------+
+//!  | source         |        | relay                   |        | receiver      |
+//!  | src0           |--------| in0                out0 |--------| rcv0          |
+//!  | 10.1.0.10/24   |  veth  | 10.1.0.1/24    10.2.0.1 |  veth  | 10.2.0.9/24   |
+//!  +----------------+        +-------------------------+        +---------------+
+//! ```
+
+use crate::lab::{
+    Frr, Joined, Lab, Line, Members, Relay, SOON, Send, Stream, groups, groups_on, last_sent,
+    output, rule, sent, verify, wait_for,
+};
+use serde_json::Value;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+const GROUP: Ipv4Addr = Ipv4Addr::new(239, 1, 1, 1);
+
+/// FRR as the querier where the source is.
+fn frr(version: u8) -> String {
+    format!(
+        "interface src0\n ip igmp\n ip igmp version {version}\n ip igmp query-max-response-time 20\n \
+         ip igmp query-interval 5\n"
+    )
+}
+
+fn stream<'a>(to: &'a str, rate: u64) -> Send<'a> {
+    let count = Stream::ENDLESS;
+    Send { interface: "src0", to: (to, 5000), rate, count, stream: 1, args: "--size 200" }
+}
+
+/// FRR's groups with versions, and sources, of what is ours.
+fn at_frr(peer: &Frr, line: &Line) -> Vec<(String, u64, Vec<String>)> {
+    let list = |of: &Value| of.as_array().cloned().unwrap_or_default();
+    let text = |of: &Value| of.as_str().unwrap_or_default().to_owned();
+    let groups = peer.show(&line.source, "show ip igmp groups json");
+    let sources = peer.show(&line.source, "show ip igmp sources json");
+    let mut seen: Vec<_> = list(&groups["src0"]["groups"])
+        .iter()
+        .filter(|group| !text(&group["group"]).starts_with("224."))
+        .map(|group| {
+            let name = text(&group["group"]);
+            let of_group = list(&sources["src0"][&name]["sources"]);
+            let sources = of_group.iter().map(|source| text(&source["source"]));
+            let sources = sources.filter(|source| source != "*").collect();
+            (name, group["version"].as_u64().unwrap_or(0), sources)
+        })
+        .collect();
+    seen.sort();
+    seen
+}
+
+/// Our own reports, in the version that the file says: FRR has the groups and sources, the kernel has none.
+pub(crate) fn our_own_reports_reach_frr(lab: &Lab) {
+    let line = Line::new(lab);
+    let peer = Frr::start(&line.source, lab.directory(), &frr(3));
+    let file = |version: &str, rules: &str| {
+        format!(
+            "{{ igmp: {{ host: [{{ name: 'in0', version: '{version}', reports: 'own' }}] }}, rules: [{rules}] }}"
+        )
+    };
+    let one = |name: &str, input: &str| {
+        format!(
+            "{{ name: '{name}', input: {{ interface: 'in0', {input}, port: 5000 }},
+               outputs: [{{ interface: 'out0', group: '239.9.9.9' }}] }},"
+        )
+    };
+    let is = |what: &str, expected: &[(&str, u64, &[&str])]| {
+        wait_for(what, SOON * 2, || {
+            let seen = at_frr(&peer, &line);
+            let short: Vec<_> = seen
+                .iter()
+                .map(|(group, version, sources)| {
+                    (&**group, *version, sources.iter().map(|s| &**s).collect::<Vec<_>>())
+                })
+                .collect();
+            let right = short.len() == expected.len()
+                && short.iter().zip(expected).all(|((g, v, s), (group, version, sources))| {
+                    g == group && v == version && s == sources
+                });
+            if right { Ok(()) } else { Err(format!("{seen:?}")) }
+        });
+        let joined = Joined::now(&line.relay).on("in0");
+        assert!(joined.is_empty(), "never both on one interface: {joined:?}");
+    };
+    let (plain, specific) = (
+        one("plain", "group: '239.1.1.1'"),
+        one("specific", "group: '232.1.1.1', source: '10.1.0.10'"),
+    );
+
+    let mcrd = Relay::with_config(&line.relay, lab.directory(), &file("v2", &plain));
+    mcrd.wait_all_active(1);
+    is("a report of version 2", &[("239.1.1.1", 2, &[])]);
+    // What is asked for comes in, and leaves.
+    let flows = Stream::start(
+        (&line.source, &stream("239.1.1.1", 500)),
+        (&line.receiver, "rcv0", ("239.9.9.9", 5000)),
+    );
+    let count = || sent(output(rule(&mcrd.json(&["stats"]), "plain"), 0));
+    wait_for("the stream flows", SOON, || if count() > 500 { Ok(()) } else { Err(count()) });
+    flows.end("asked for by our own reports");
+
+    mcrd.reload(&file("v3", ""));
+    is("a leave", &[]);
+    mcrd.reload(&file("v3", &format!("{plain}{specific}")));
+    is(
+        "reports of version 3, one of a source",
+        &[("232.1.1.1", 3, &["10.1.0.10"]), ("239.1.1.1", 3, &[])],
+    );
+    mcrd.reload(&file("v3", &plain));
+    is("the source is given up", &[("239.1.1.1", 3, &[])]);
+    drop(peer);
+    mcrd.stop();
+}
+
+/// A switch forgets who is behind a port that goes down. Nobody asks there, so we have to say it again.
+pub(crate) fn a_lost_link_is_asked_on_again(lab: &Lab) {
+    let line = Line::new(lab);
+    // The other end of in0 becomes a port of a switch.
+    line.source.run("ip link add bridge0 type bridge mcast_snooping 1");
+    line.source.run("ip link set bridge0 up");
+    line.source.run("ip link set src0 master bridge0");
+    let knows = |what: &str, expected: bool| {
+        wait_for(what, SOON, || {
+            let shown = line.source.run("bridge mdb show");
+            if shown.contains("grp 239.1.1.1") == expected { Ok(()) } else { Err(shown.clone()) }
+        });
+    };
+    for host in ["", "igmp: { host: [{ name: 'in0', reports: 'own' }] },"] {
+        let mcrd = Relay::with_config(
+            &line.relay,
+            lab.directory(),
+            &format!(
+                "{{ {host} rules: [{{ name: 'r', input: {{ interface: 'in0', group: '239.1.1.1' }},
+                   outputs: [{{ interface: 'out0', group: '239.9.9.9' }}] }}] }}"
+            ),
+        );
+        mcrd.wait_all_active(1);
+        let own = !host.is_empty();
+        assert_eq!(Joined::now(&line.relay).on("in0").is_empty(), own);
+        knows("the switch knows us", true);
+        // It may hear more of us while the port is down than it hears afterwards.
+        line.source.run("ip link set src0 down");
+        knows("the switch has forgotten us", false);
+        line.source.run("ip link set src0 up");
+        knows("we have asked again", true);
+        mcrd.stop();
+        knows("we have left", false);
+    }
+}
+
+/// Control dies again and again while members watch: nothing is lost; who leaves meanwhile is missed by the next.
+pub(crate) fn control_is_killed_among_members(lab: &Lab) {
+    let line = Line::new(lab);
+    let mut mcrd = Relay::with_config(
+        &line.relay,
+        lab.directory(),
+        r#"{ igmp: { interfaces: [{ name: "out0", queryIntervalSeconds: 20, queryResponseInterval: "1s" }] },
+             rules: [{ name: "video", input: { interface: "in0", group: "239.1.1.1", port: 5000, join: "on-demand" },
+               outputs: [{ interface: "out0", when: "joined" }] }] }"#,
+    );
+    mcrd.wait_all_active(1);
+    let plane = mcrd.plane_pid();
+    let members = Members::of(&line.receiver, "rcv0", &groups(GROUP, 1));
+    let count = |mcrd: &Relay| sent(output(rule(&mcrd.json(&["stats"]), "video"), 0));
+    let known = |mcrd: &Relay| {
+        wait_for("the member is known", SOON, || {
+            let there = groups_on(mcrd, "out0");
+            let asked = Joined::now(&line.relay).on("in0").contains(&GROUP);
+            if there.contains_key(&GROUP) && asked { Ok(()) } else { Err(format!("{there:?}")) }
+        });
+    };
+    known(&mcrd);
+    let flows = Stream::start(
+        (&line.source, &stream("239.1.1.1", 2000)),
+        (&line.receiver, "rcv0", ("239.1.1.1", 5000)),
+    );
+    for round in 0..if verify() { 50 } else { 3 } {
+        let before = count(&mcrd);
+        mcrd.kill();
+        mcrd = mcrd.again(&line.relay);
+        mcrd.wait_all_active(1);
+        assert_eq!(mcrd.plane_pid(), plane);
+        wait_for("it flows on", SOON, || match count(&mcrd) {
+            now if now > before + 200 => Ok(()),
+            now => Err(now),
+        });
+        // Every other time before the members have answered the new one's first query.
+        if round % 2 == 0 {
+            known(&mcrd);
+        }
+    }
+    let received = flows.end("while control was killed");
+    println!("{received} datagrams for members while control was killed, none lost");
+
+    // Who leaves while nobody listens.
+    known(&mcrd);
+    let (mut sending, before) = (stream("239.1.1.1", 1000).start(&line.source), count(&mcrd));
+    wait_for("the stream is sent", SOON, || {
+        if count(&mcrd) > before { Ok(()) } else { Err(count(&mcrd)) }
+    });
+    mcrd.kill();
+    drop(members);
+    let mcrd = mcrd.again(&line.relay);
+    mcrd.wait_all_active(1);
+    last_sent(&mcrd, "video", Duration::from_millis(200));
+    wait_for("nobody is asked upstream", SOON, || {
+        let joined = Joined::now(&line.relay).on("in0");
+        if joined.is_empty() { Ok(()) } else { Err(format!("{joined:?}")) }
+    });
+    assert_eq!(sending.try_wait(), None, "it was sent all the time");
+    mcrd.stop();
+}
