@@ -96,5 +96,5 @@ pub(crate) fn is_sealed(message: &[u8]) -> bool {
         .chunks(2)
         .map(|pair| u64::from(pair[0]) << 8 | u64::from(*pair.get(1).unwrap_or(&0)))
         .sum();
-    whole % 0xffff == 0
+    whole.is_multiple_of(0xffff)
 }
