@@ -75,6 +75,7 @@ mod tests {
             (timers.len(), timers.next(), timers.get('c')),
             (3, Some(Time(5)), Some(Time(9)))
         );
+        assert!(!timers.is_empty());
         assert_eq!(timers.pop_due(Time(4)), None);
         assert_eq!(timers.pop_due(Time(5)), Some('a'));
         assert_eq!(timers.cancel('b'), Some(Time(5)));

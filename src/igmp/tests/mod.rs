@@ -1,5 +1,6 @@
 //! The router side on virtual time: what goes in is packets, what comes out is packets and receptions.
 
+mod edges;
 mod limits;
 mod members;
 mod querier;

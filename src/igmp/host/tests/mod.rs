@@ -1,6 +1,7 @@
 //! A host on one interface, on a clock of its own.
 
 mod changes;
+mod edges;
 mod hostile;
 mod plain;
 mod properties;
