@@ -146,7 +146,7 @@ pub(crate) fn receivers_come_and_go(lab: &Lab) {
     mcrd.wait_all_active(1);
     let mut camera = studio.camera();
     let sent_now = || sent(output(rule(&mcrd.json(&["stats"]), "video"), 0));
-    let rounds = if verify() { 50 } else { 3 };
+    let rounds = if verify() { 20 } else { 3 };
     let (mut starts, mut stops, mut packets) = (Vec::new(), Vec::new(), 0);
     for round in 0..rounds {
         studio.kept_back();
