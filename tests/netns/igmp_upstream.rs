@@ -1,5 +1,4 @@
-//! What we ask for ourselves: by our own reports towards FRR, again after a link was lost, and on while control is
-//! dead.
+//! What we ask for ourselves: by our own reports towards FRR, and on while control is dead.
 //!
 //! ```text
 //!  +----------------+        +-------------------------+        +---------------+
@@ -114,42 +113,6 @@ pub(crate) fn our_own_reports_reach_frr(lab: &Lab) {
     is("the source is given up", &[("239.1.1.1", 3, &[])]);
     drop(peer);
     mcrd.stop();
-}
-
-/// A switch forgets who is behind a port that goes down. Nobody asks there, so we have to say it again.
-pub(crate) fn a_lost_link_is_asked_on_again(lab: &Lab) {
-    let line = Line::new(lab);
-    // The other end of in0 becomes a port of a switch.
-    line.source.run("ip link add bridge0 type bridge mcast_snooping 1");
-    line.source.run("ip link set bridge0 up");
-    line.source.run("ip link set src0 master bridge0");
-    let knows = |what: &str, expected: bool| {
-        wait_for(what, SOON, || {
-            let shown = line.source.run("bridge mdb show");
-            if shown.contains("grp 239.1.1.1") == expected { Ok(()) } else { Err(shown.clone()) }
-        });
-    };
-    for host in ["", "igmp: { host: [{ name: 'in0', reports: 'own' }] },"] {
-        let mcrd = Relay::with_config(
-            &line.relay,
-            lab.directory(),
-            &format!(
-                "{{ {host} rules: [{{ name: 'r', input: {{ interface: 'in0', group: '239.1.1.1' }},
-                   outputs: [{{ interface: 'out0', group: '239.9.9.9' }}] }}] }}"
-            ),
-        );
-        mcrd.wait_all_active(1);
-        let own = !host.is_empty();
-        assert_eq!(Joined::now(&line.relay).on("in0").is_empty(), own);
-        knows("the switch knows us", true);
-        // It may hear more of us while the port is down than it hears afterwards.
-        line.source.run("ip link set src0 down");
-        knows("the switch has forgotten us", false);
-        line.source.run("ip link set src0 up");
-        knows("we have asked again", true);
-        mcrd.stop();
-        knows("we have left", false);
-    }
 }
 
 /// Control dies again and again while members watch: nothing is lost; who leaves meanwhile is missed by the next.

@@ -143,7 +143,6 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("igmp_demand::a_second_receiver_is_not_cut", igmp_demand::a_second_receiver_is_not_cut),
     ("igmp_demand::joins_beside_a_stream", igmp_demand::joins_beside_a_stream),
     ("igmp_upstream::our_own_reports_reach_frr", igmp_upstream::our_own_reports_reach_frr),
-    ("igmp_upstream::a_lost_link_is_asked_on_again", igmp_upstream::a_lost_link_is_asked_on_again),
     (
         "igmp_upstream::control_is_killed_among_members",
         igmp_upstream::control_is_killed_among_members,
