@@ -24,10 +24,8 @@ pub(super) struct Upstream {
     kernel: BTreeSet<Membership>,
     /// What interfaces have to let in for us.
     hardware: BTreeSet<(IfIndex, Ipv4Addr)>,
-    /// Interfaces that are down or without carrier.
-    lost: BTreeSet<IfIndex>,
-    /// How often interfaces have lost their carrier.
-    losses: BTreeMap<IfIndex, u32>,
+    /// Whether interfaces can carry packets, and how often they have lost their carrier.
+    links: BTreeMap<IfIndex, (bool, u32)>,
     /// Interfaces that are there again since the last [`Self::take_regained`].
     regained: BTreeSet<IfIndex>,
 }
@@ -50,8 +48,7 @@ impl Upstream {
             own: BTreeMap::new(),
             kernel: BTreeSet::new(),
             hardware: BTreeSet::new(),
-            lost: BTreeSet::new(),
-            losses: BTreeMap::new(),
+            links: BTreeMap::new(),
             regained: BTreeSet::new(),
         }
     }
@@ -100,8 +97,7 @@ impl Upstream {
     pub(super) fn interface_gone(&mut self, now: Time, index: IfIndex) {
         self.kernel.retain(|membership| membership.index != index);
         self.hardware.retain(|(on, _)| *on != index);
-        self.lost.remove(&index);
-        self.losses.remove(&index);
+        self.links.remove(&index);
         self.regained.remove(&index);
         if self.on.contains_key(&index) {
             self.stop(now, index);
@@ -160,13 +156,12 @@ impl Upstream {
 
     /// Notes whether an interface can carry packets.
     pub(super) fn note_link(&mut self, link: &Link) {
-        // Of a loss shorter than a second the kernel tells by the count alone.
-        let losses = self.losses.insert(link.index, link.carrier_losses);
-        let missed = losses.is_some_and(|before| before != link.carrier_losses);
-        if !(link.up && link.carrier) {
-            self.lost.insert(link.index);
+        let now = (link.up && link.carrier, link.carrier_losses);
+        let before = self.links.insert(link.index, now);
+        if !now.0 {
             self.regained.remove(&link.index);
-        } else if self.lost.remove(&link.index) || missed {
+        } else if before.is_some_and(|before| before != now) {
+            // It could not, or has lost its carrier and found it before we were told.
             self.regained.insert(link.index);
         }
     }

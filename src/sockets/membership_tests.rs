@@ -1,6 +1,7 @@
 //! Memberships against a real kernel, in namespaces of their own.
 
 use super::*;
+use crate::sockets::test_wire::Wire;
 use crate::sys::test_namespace::{ip, ip_batch, run};
 use std::fs::read_to_string;
 use std::time::{Duration, Instant};
@@ -265,8 +266,6 @@ fn ten_thousand_memberships_take_no_quadratic_time() {
 
 #[test]
 fn what_is_joined_again_is_reported_again() {
-    use crate::sys::packet;
-    use std::os::fd::AsFd;
     run(|| {
         let here = veth();
         ip("link set lo up");
@@ -277,30 +276,21 @@ fn what_is_joined_again_is_reported_again() {
         let all = (0..30).map(|n| any(here, group(n))).chain((1..=15).map(|n| from(here, ssm, n)));
         let all: BTreeSet<Membership> = all.chain([any(lo, group(1))]).collect();
         set(&mut memberships, all.iter().copied());
-        let wire = packet::socket().expect("opens");
-        packet::bind(wire.as_fd(), index_of("v1").0).expect("binds");
-        packet::discard_queued(wire.as_fd());
+        let wire = Wire::at(index_of("v1"));
         memberships.rejoin(here);
         assert!(memberships.joined().eq(all.iter().copied()));
         assert!((0..30).all(|n| kernel_has(group(n))));
         assert_eq!((included(ssm), memberships.shards.len()), (15, 4));
         // Each group in a record of a version 3 report (RFC 9776 section 4.2), the last one too.
-        let until = Instant::now() + Duration::from_secs(10);
         let mut missing: BTreeSet<Ipv4Addr> = (0..30).map(group).chain([ssm]).collect();
-        let mut frame = vec![0; 2048];
-        while !missing.is_empty() {
-            assert!(Instant::now() < until, "no report of {missing:?}");
-            match packet::receive_one(wire.as_fd(), &mut frame) {
-                Ok(len) if frame.get(14 + 9) == Some(&2) => {
-                    let words = frame[14 + 24..len].windows(4);
-                    words.for_each(|w| {
-                        missing.remove(&Ipv4Addr::new(w[0], w[1], w[2], w[3]));
-                    });
+        wire.wait_for("a report of each", |frame| {
+            if frame.get(14 + 9) == Some(&2) {
+                for w in frame[14 + 24..].windows(4) {
+                    missing.remove(&Ipv4Addr::new(w[0], w[1], w[2], w[3]));
                 }
-                Ok(_) => {}
-                Err(_) => std::thread::yield_now(),
             }
-        }
+            missing.is_empty()
+        });
         // What cannot be joined again is no longer held.
         ip("link del v0");
         memberships.rejoin(here);

@@ -5,3 +5,5 @@ pub mod igmp;
 pub mod membership;
 pub mod ports;
 pub mod shards;
+#[cfg(test)]
+mod test_wire;

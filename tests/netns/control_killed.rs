@@ -12,7 +12,8 @@
 //! ```
 
 use crate::lab::{
-    Joined, Lab, Line, Relay, Rounds, SOON, Send, Stream, output, rule, sent, verify, wait_for,
+    Joined, Lab, Line, Relay, Rounds, SOON, Send, Stream, output, rule, sent, sent_by, verify,
+    wait_for,
 };
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -33,7 +34,7 @@ fn stream(line: &Line, rate: u64) -> Stream {
 }
 
 fn forwarded(mcrd: &Relay) -> u64 {
-    sent(output(rule(&mcrd.json(&["stats"]), "stays"), 0))
+    sent_by(mcrd, "stays")
 }
 
 /// Waits until the rule that stays has forwarded some more.

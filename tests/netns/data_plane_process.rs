@@ -9,7 +9,7 @@
 //!  +----------------+        +-------------------------+        +---------------+
 //! ```
 
-use crate::lab::{Lab, Line, Receive, Relay, SOON, Send, output, rule, sent, verify, wait_for};
+use crate::lab::{Lab, Line, Receive, Relay, SOON, Send, sent_by, verify, wait_for};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
@@ -28,10 +28,6 @@ fn file(version: u16) -> String {
 
 fn traffic(count: u64, rate: u64) -> Send<'static> {
     Send { interface: "src0", to: ("239.1.1.1", 5000), rate, count, stream: 1, args: "" }
-}
-
-fn sent_by(mcrd: &Relay, name: &str) -> u64 {
-    sent(output(rule(&mcrd.json(&["stats"]), name), 0))
 }
 
 /// The slots of a rule show in nothing but its counters: they go on.

@@ -2,9 +2,7 @@
 //!
 //! The topology is that of `lab::Line`, with one output.
 
-use crate::lab::{
-    Footprint, Lab, Line, Receive, Relay, SOON, Send, output, rule, sent, verify, wait_for,
-};
+use crate::lab::{Footprint, Lab, Line, Receive, Relay, SOON, Send, sent_by, verify, wait_for};
 use nix::sys::signal::Signal;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,10 +13,6 @@ const FILE: &str = r#"{ version: 1, dataplane: { workers: 2, shards: 2 }, rules:
       outputs: [{ interface: "out0", group: "239.2.2.2", port: 6000 }] },
     { name: "unicast", input: { interface: "in0", group: "10.1.0.1", port: 5001 },
       outputs: [{ interface: "out0", group: "239.2.2.3", port: 6001 }] } ] }"#;
-
-fn sent_by(mcrd: &Relay, name: &str) -> u64 {
-    sent(output(rule(&mcrd.json(&["stats"]), name), 0))
-}
 
 /// The processes of data planes; those that have ended and are not collected do not count.
 fn planes() -> BTreeSet<i32> {

@@ -11,7 +11,7 @@
 
 use crate::lab::{
     Joined, Lab, Members, Namespace, Relay, SOON, Send, Stream, first_datagram, groups, groups_on,
-    last_sent, listen, output, rule, sent, told, verify, wait_for,
+    last_sent, listen, sent_by, told, verify, wait_for,
 };
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::{Duration, Instant};
@@ -139,7 +139,7 @@ pub(crate) fn a_second_receiver_is_not_cut(lab: &Lab) {
         _ => Err("not yet"),
     });
     let stream = Stream::start((&lan.source, &send), (&lan.second, "h0", ("239.1.1.1", 5000)));
-    let count = || sent(output(rule(&mcrd.json(&["stats"]), "demanded"), 0));
+    let count = || sent_by(&mcrd, "demanded");
     let passes = |more: u64| {
         let before = count();
         wait_for("it flows on", SOON, || match count() {

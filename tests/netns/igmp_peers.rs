@@ -12,7 +12,7 @@
 
 use crate::lab::{
     Frr, Joined, Lab, Members, Namespace, Process, Relay, SOON, groups, groups_on, igmp_on,
-    igmp_stats, wait_for,
+    igmp_stats, wait_for, wait_group,
 };
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -87,10 +87,7 @@ pub(crate) fn i_3_frr_is_elected(lab: &Lab) {
     let sent = || igmp_stats(&mcrd, "out0")["sent"]["general_query"].as_u64().expect("a count");
     let silent = sent();
     let member = Members::of(&lan.host, "h0", &groups(GROUP, 1));
-    wait_for("the member is seen", SOON, || {
-        let there = groups_on(&mcrd, "out0");
-        if there.contains_key(&GROUP) { Ok(()) } else { Err(format!("{there:?}")) }
-    });
+    wait_group(&mcrd, "out0", GROUP);
     let interfaces = peer.show(&lan.peer, "show ip igmp groups json");
     assert!(interfaces.to_string().contains(&GROUP.to_string()), "{interfaces}");
     assert_eq!(sent(), silent, "who is not the querier does not ask");
@@ -139,10 +136,7 @@ pub(crate) fn i_5_a_snooping_bridge(lab: &Lab) {
     });
     // Reports come to us through the bridge, which shows them to routers only.
     let member = Members::of(&lan.host, "h0", &groups(GROUP, 1));
-    wait_for("the member is seen", SOON, || {
-        let there = groups_on(&mcrd, "out0");
-        if there.contains_key(&GROUP) { Ok(()) } else { Err(format!("{there:?}")) }
-    });
+    wait_group(&mcrd, "out0", GROUP);
     let shown = igmp_on(&mcrd, "out0");
     assert_eq!(shown["querier"], "local", "queries from 0.0.0.0 elect nobody: {shown}");
     drop(member);

@@ -20,18 +20,20 @@ fn cost(pid: i32) -> (u64, Duration) {
     (kib * 1024, Duration::from_nanos(on_cpu))
 }
 
-/// What a relay has to do with each group that a host joins.
-const DUTIES: [(&str, &str); 3] = [
-    ("known", "{ igmp: { interfaces: [{ name: 'out0' }] }, rules: [] }"),
+/// What a relay has to do with each group that a host joins, by its file; true: it asks for it upstream.
+const DUTIES: [(&str, &str, bool); 3] = [
+    ("known", "{ igmp: { interfaces: [{ name: 'out0' }] }, rules: [] }", false),
     (
         "sent to",
         "{ rules: [{ name: 'all', input: { interface: 'in0', group: '239.0.0.0/8', join: 'never' },
                outputs: [{ interface: 'out0', when: 'joined' }] }] }",
+        false,
     ),
     (
         "sent to and asked for upstream",
         "{ rules: [{ name: 'all', input: { interface: 'in0', group: '239.0.0.0/8', join: 'on-demand' },
                outputs: [{ interface: 'out0', when: 'joined' }] }] }",
+        true,
     ),
 ];
 
@@ -39,16 +41,14 @@ const DUTIES: [(&str, &str); 3] = [
 pub(crate) fn many_groups_at_once(lab: &Lab) {
     let count: u32 = if verify() { 10_000 } else { 2_000 };
     let line = Line::new(lab);
-    let [alone @ .., (_, everything)] = DUTIES;
+    let [parts @ .., everything] = DUTIES;
     // What each duty adds to the memory.
-    for (what, config) in alone.iter().filter(|_| verify()) {
-        let (mcrd, members, bytes) = with_members(lab, &line, config, count);
-        println!("{count} groups that are {what}: {bytes} bytes of control a group");
+    for part in parts.into_iter().filter(|_| verify()) {
+        let (mcrd, members) = with_members(lab, &line, part, count);
         drop(members);
         mcrd.stop();
     }
-    let (mcrd, members, bytes) = with_members(lab, &line, everything, count);
-    println!("{count} groups with all that they are wanted for: {bytes} bytes of control a group");
+    let (mcrd, members) = with_members(lab, &line, everything, count);
     assert!(groups_on(&mcrd, "out0").len() == count as usize);
     if verify() {
         // What they cost when nothing changes, at default timers: two minutes hold a general query.
@@ -72,8 +72,13 @@ fn known(mcrd: &Relay) -> u64 {
     igmp_stats(mcrd, "out0")["totalGroups"].as_u64().unwrap_or(0)
 }
 
-/// A relay that knows so many groups of a host's, and the bytes that each has cost its control process.
-fn with_members(lab: &Lab, line: &Line, config: &str, count: u32) -> (Relay, Members, u64) {
+/// A relay that knows so many groups of a host's; says how long that took, and what each has cost its control process.
+fn with_members(
+    lab: &Lab,
+    line: &Line,
+    (what, config, asks): (&str, &str, bool),
+    count: u32,
+) -> (Relay, Members) {
     let mcrd = Relay::with_config(&line.relay, lab.directory(), config);
     wait_for("IGMP runs", SOON, || {
         let shown = mcrd.json(&["igmp", "interfaces"]);
@@ -87,14 +92,18 @@ fn with_members(lab: &Lab, line: &Line, config: &str, count: u32) -> (Relay, Mem
         now if now == u64::from(count) => Ok(()),
         now => Err(now),
     });
-    println!("{count} groups: joined within {joined:?}, known after {:?}", start.elapsed());
-    let upstream = if config.contains("on-demand") { count as usize } else { 0 };
+    let known_after = start.elapsed();
+    let upstream = if asks { count as usize } else { 0 };
     wait_for("those that are to be asked for are asked for", SOON, || {
         let joined = Joined::now(&line.relay).on("in0").len();
         if joined == upstream { Ok(()) } else { Err(joined) }
     });
     let (after, _) = cost(mcrd.control_pid());
-    (mcrd, members, after.saturating_sub(before) / u64::from(count))
+    let each = after.saturating_sub(before) / u64::from(count);
+    println!(
+        "{count} groups {what}: joined within {joined:?}, known after {known_after:?}; {each} bytes a group"
+    );
+    (mcrd, members)
 }
 
 /// Interfaces with members appear and vanish: state follows, and nothing is left.

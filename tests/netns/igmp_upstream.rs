@@ -9,8 +9,8 @@
 //! ```
 
 use crate::lab::{
-    Frr, Joined, Lab, Line, Members, Relay, SOON, Send, Stream, groups, groups_on, last_sent,
-    output, rule, sent, verify, wait_for,
+    Frr, Joined, Lab, Line, Members, Relay, SOON, Send, Stream, groups, last_sent, sent_by, verify,
+    wait_for, wait_group,
 };
 use serde_json::Value;
 use std::net::Ipv4Addr;
@@ -98,7 +98,7 @@ pub(crate) fn our_own_reports_reach_frr(lab: &Lab) {
         (&line.source, &stream("239.1.1.1", 500)),
         (&line.receiver, "rcv0", ("239.9.9.9", 5000)),
     );
-    let count = || sent(output(rule(&mcrd.json(&["stats"]), "plain"), 0));
+    let count = || sent_by(&mcrd, "plain");
     wait_for("the stream flows", SOON, || if count() > 500 { Ok(()) } else { Err(count()) });
     flows.end("asked for by our own reports");
 
@@ -128,12 +128,12 @@ pub(crate) fn control_is_killed_among_members(lab: &Lab) {
     mcrd.wait_all_active(1);
     let plane = mcrd.plane_pid();
     let members = Members::of(&line.receiver, "rcv0", &groups(GROUP, 1));
-    let count = |mcrd: &Relay| sent(output(rule(&mcrd.json(&["stats"]), "video"), 0));
+    let count = |mcrd: &Relay| sent_by(mcrd, "video");
     let known = |mcrd: &Relay| {
-        wait_for("the member is known", SOON, || {
-            let there = groups_on(mcrd, "out0");
-            let asked = Joined::now(&line.relay).on("in0").contains(&GROUP);
-            if there.contains_key(&GROUP) && asked { Ok(()) } else { Err(format!("{there:?}")) }
+        wait_group(mcrd, "out0", GROUP);
+        wait_for("it is asked for upstream", SOON, || {
+            let asked = Joined::now(&line.relay).on("in0");
+            if asked.contains(&GROUP) { Ok(()) } else { Err(format!("{asked:?}")) }
         });
     };
     known(&mcrd);

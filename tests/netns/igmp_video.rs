@@ -10,8 +10,8 @@
 //! ```
 
 use crate::lab::{
-    Lab, Namespace, Process, Relay, SOON, first_datagram, last_sent, listen, output, rule, sent,
-    told, verify, wait_for,
+    Lab, Namespace, Process, Relay, SOON, first_datagram, last_sent, listen, sent_by, told,
+    until_silent, verify,
 };
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, UdpSocket};
@@ -84,14 +84,7 @@ impl Studio {
     fn kept_back(&self) {
         // The switch itself asks and is answered now and then.
         const OTHERS: u64 = 5;
-        let mut since = (Instant::now(), self.reached());
-        wait_for("the switch keeps the stream back", SOON, || {
-            let now = self.reached();
-            if now > since.1 + OTHERS {
-                since = (Instant::now(), now);
-            }
-            if since.0.elapsed() > SILENCE { Ok(()) } else { Err(now) }
-        });
+        until_silent("what comes through the switch", SILENCE, OTHERS, || self.reached());
     }
 }
 
@@ -145,7 +138,7 @@ pub(crate) fn receivers_come_and_go(lab: &Lab) {
     let mcrd = Relay::with_config(&studio.relay, lab.directory(), RULES);
     mcrd.wait_all_active(1);
     let mut camera = studio.camera();
-    let sent_now = || sent(output(rule(&mcrd.json(&["stats"]), "video"), 0));
+    let sent_now = || sent_by(&mcrd, "video");
     let rounds = if verify() { 20 } else { 3 };
     let (mut starts, mut stops, mut packets) = (Vec::new(), Vec::new(), 0);
     for round in 0..rounds {

@@ -12,9 +12,8 @@ use crate::lab::igmp_frames::{
 };
 use crate::lab::{
     Frame, Injector, Lab, Line, Relay, SOON, Tap, groups_on, igmp_on, igmp_stats, sources_of,
-    wait_for,
+    wait_for, wait_group,
 };
-use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
@@ -78,13 +77,6 @@ impl Wire {
 
     fn send(&self, frames: &[Frame]) {
         frames.iter().for_each(|frame| self.injector.send(frame));
-    }
-
-    fn is_known(&self, mcrd: &Relay, group: Ipv4Addr) -> BTreeMap<Ipv4Addr, serde_json::Value> {
-        wait_for(&format!("{group} is known"), SOON, || {
-            let there = groups_on(mcrd, "out0");
-            if there.contains_key(&group) { Ok(there) } else { Err(format!("{there:?}")) }
-        })
     }
 
     fn is_gone(&self, mcrd: &Relay, group: Ipv4Addr) -> Instant {
@@ -168,7 +160,7 @@ pub(crate) fn v2_6_v2_7_v3_5_v3_7_v3_8_questions_after_a_leave(lab: &Lab) {
 
     // V2-6: at once, and again after a second; gone a second after that.
     wire.send(&[report(2, HOST, group(1))]);
-    wire.is_known(&mcrd, group(1));
+    wait_group(&mcrd, "out0", group(1));
     let left = Instant::now();
     wire.send(&[leave(HOST, group(1))]);
     let (first, at) = wire.query(group(1));
@@ -182,7 +174,7 @@ pub(crate) fn v2_6_v2_7_v3_5_v3_7_v3_8_questions_after_a_leave(lab: &Lab) {
 
     // V2-7: who answers stays.
     wire.send(&[report(2, HOST, group(2))]);
-    wire.is_known(&mcrd, group(2));
+    wait_group(&mcrd, "out0", group(2));
     wire.send(&[leave(HOST, group(2))]);
     wire.query(group(2));
     wire.send(&[report(2, HOST, group(2))]);
@@ -193,7 +185,7 @@ pub(crate) fn v2_6_v2_7_v3_5_v3_7_v3_8_questions_after_a_leave(lab: &Lab) {
         report_v3(HOST, &[group_record(kind, 0, group, sources)])
     };
     wire.send(&[record(record::ALLOW, group(3), &three)]);
-    wire.is_known(&mcrd, group(3));
+    wait_group(&mcrd, "out0", group(3));
     wire.send(&[record(record::BLOCK, group(3), &three[1..])]);
     let (question, _) = wire.query(group(3));
     assert_eq!((question.sources(), question.suppresses()), (three[1..].to_vec(), false));
@@ -209,7 +201,7 @@ pub(crate) fn v2_6_v2_7_v3_5_v3_7_v3_8_questions_after_a_leave(lab: &Lab) {
         if there == [three[0], three[2]] { Ok(()) } else { Err(format!("{there:?}")) }
     });
     // More than the last member query time has passed since its leave.
-    wire.is_known(&mcrd, group(2));
+    wait_group(&mcrd, "out0", group(2));
 
     // V3-7: 400 sources are asked for in packets that fit the MTU.
     let many = sources(1000, 400);
@@ -279,7 +271,7 @@ pub(crate) fn v2_10_v2_11_v2_12_v2_13_v3_2_v3_10_v3_11_what_reports_do(lab: &Lab
         ),
         report(2, HOST, group(7)),
     ]);
-    let there = wire.is_known(&mcrd, group(7));
+    let there = wait_group(&mcrd, "out0", group(7));
     let shown: Vec<(Ipv4Addr, u64, String, Vec<Ipv4Addr>)> = there
         .iter()
         .map(|(group, shown)| {
@@ -335,7 +327,7 @@ pub(crate) fn v2_4_v2_8_v2_9_v3_8_v3_9_another_querier(lab: &Lab) {
         general(lower).destination(RELAY).target_mac([0xff; 6]),
         report(2, HOST, group(1)),
     ]);
-    wire.is_known(&mcrd, group(1));
+    wait_group(&mcrd, "out0", group(1));
     assert_eq!(igmp_on(&mcrd, "out0")["querier"], "local", "{}", igmp_on(&mcrd, "out0"));
 
     // V2-8: what we have begun to ask we ask to the end. V3-9: its robustness and interval are ours.
@@ -353,13 +345,13 @@ pub(crate) fn v2_4_v2_8_v2_9_v3_8_v3_9_another_querier(lab: &Lab) {
 
     // V2-9, V3-8: its questions lower our timers, unless it says that they shall not.
     wire.send(&[report(2, HOST, group(2)), report(2, HOST, group(3)), general(lower)]);
-    wire.is_known(&mcrd, group(3));
+    wait_group(&mcrd, "out0", group(3));
     let asked = Instant::now();
     wire.send(&[query_v3(lower, group(2), 3, 2, false), query_v3(lower, group(3), 3, 2, true)]);
     let gone = wire.is_gone(&mcrd, group(2));
     // Three times the second that it gives hosts to answer.
     assert!(gone - asked > Duration::from_millis(2900), "{:?}", gone - asked);
-    wire.is_known(&mcrd, group(3));
+    wait_group(&mcrd, "out0", group(3));
 
     // V2-4: it falls silent for longer than 3 x 2 s + 0.5 s.
     wire.query(ALL_SYSTEMS).0.check(ALL_SYSTEMS, &[QUERY, 10, 0, 0, 0, 0, 0, 0, 2, 120, 0, 0]);

@@ -8,7 +8,7 @@
 //!  +----------------+        +-------------------------+        +---------------+
 //! ```
 
-use crate::lab::{Lab, Line, Receive, Relay, SOON, Send, output, rule, sent, verify, wait_for};
+use crate::lab::{Lab, Line, Receive, Relay, SOON, Send, sent_by, verify, wait_for};
 
 const STAYS: &str = r#"{ name: "stays", input: { interface: "in0", group: "239.1.1.1", port: 5000 },
     outputs: [{ interface: "out0", group: "239.2.2.2", port: 6000 }] }"#;
@@ -62,7 +62,7 @@ pub(crate) fn unchanged_rule(lab: &Lab) {
         args: "--size 1316",
     }
     .start(&source);
-    let forwarded = || sent(output(rule(&mcrd.json(&["stats"]), "stays"), 0));
+    let forwarded = || sent_by(&mcrd, "stays");
     let mut before = 0;
     for version in 1..=reloads {
         wait_for("traffic flows", SOON, || {

@@ -3,8 +3,7 @@
 //! The topology is that of `lab::Line`, with one output.
 
 use crate::lab::{
-    Footprint, Joined, Lab, Line, Relay, Rounds, SOON, Send, Stream, output, rule, sent, verify,
-    wait_for,
+    Footprint, Joined, Lab, Line, Relay, Rounds, SOON, Send, Stream, sent_by, verify, wait_for,
 };
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -27,10 +26,6 @@ fn stream(line: &Line, rate: u64) -> Stream {
     let count = Stream::ENDLESS;
     let send = Send { interface: "src0", to, rate, count, stream: 1, args: "--size 200" };
     Stream::start((&line.source, &send), (&line.receiver, "rcv0", ("239.2.2.2", 6000)))
-}
-
-fn sent_by(mcrd: &Relay, name: &str) -> u64 {
-    sent(output(rule(&mcrd.json(&["stats"]), name), 0))
 }
 
 /// Puts a program in the place of another, as a package does.

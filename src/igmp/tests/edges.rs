@@ -1,21 +1,19 @@
 //! What happens at the very moment, at the very limit, and what is left alone.
 
 use super::*;
+use crate::igmp::GroupView;
+use crate::igmp::packet::MessageKind as Kind;
 use crate::types::SourceGroup;
 
 const LOWER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 const OTHER_HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 51);
 
 impl Wire {
-    fn only_group(&self) -> crate::igmp::GroupView {
+    fn only_group(&self) -> GroupView {
         let mut views = self.igmp.group_views(self.now, LINK);
         let only = views.next().expect("a group");
         assert!(views.next().is_none());
         only
-    }
-
-    fn counters(&self) -> &crate::igmp::Counters {
-        self.igmp.counters(LINK).expect("it runs")
     }
 }
 
@@ -66,8 +64,7 @@ fn what_came_and_what_was_sent_is_counted() {
     wire.pass(secs(5.0));
     let counters = wire.counters();
     assert_eq!((counters.group_queries_sent, counters.group_source_queries_sent), (2, 2));
-    let received = |kind: crate::igmp::packet::MessageKind| counters.received[kind as usize];
-    use crate::igmp::packet::MessageKind as Kind;
+    let received = |kind: Kind| counters.received[kind as usize];
     let seen = [Kind::ReportV2, Kind::Leave, Kind::ReportV3, Kind::ReportV1].map(received);
     assert_eq!(seen, [1, 1, 2, 0]);
     assert!(counters.drops.is_empty(), "{:?}", counters.drops);
@@ -123,14 +120,16 @@ fn v2_4_how_long_another_querier_may_be_silent() {
     };
     let of_group = |wire: &mut Wire| wire.query(LOWER, Some(GROUP), false, &[]);
     assert_eq!(given_up(&|wire| general(wire, 8.0)), 184.0);
-    assert_eq!(given_up(&|wire| [8.0, 6.0].map(|time| general(wire, time)).map(drop)[0]), 183.0);
-    assert_eq!(
-        given_up(&|wire| {
-            general(wire, 8.0);
-            of_group(wire);
-        }),
-        184.0
-    );
+    let faster = |wire: &mut Wire| {
+        general(wire, 8.0);
+        general(wire, 6.0);
+    };
+    assert_eq!(given_up(&faster), 183.0);
+    let of_both = |wire: &mut Wire| {
+        general(wire, 8.0);
+        of_group(wire);
+    };
+    assert_eq!(given_up(&of_both), 184.0);
     // It has not said: ours.
     assert_eq!(given_up(&of_group), 185.0);
 }

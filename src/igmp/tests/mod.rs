@@ -10,7 +10,7 @@ use super::packet::{
     Message, QueryToSend, RecordKind, RecordToSend, decode, encode_leave, encode_query,
     encode_report_v1, encode_report_v2, encode_reports_v3,
 };
-use super::{Igmp, IgmpNotice, Interface};
+use super::{Counters, Igmp, IgmpNotice, Interface};
 use crate::types::{IfIndex, IgmpSettings, IgmpVersion, Reception, Time};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -164,8 +164,11 @@ impl Wire {
     }
 
     fn drops(&self, reason: &str) -> u64 {
-        let counters = self.igmp.counters(LINK).expect("it runs");
-        counters.drops.get(reason).copied().unwrap_or(0)
+        self.counters().drops.get(reason).copied().unwrap_or(0)
+    }
+
+    fn counters(&self) -> &Counters {
+        self.igmp.counters(LINK).expect("it runs")
     }
 
     /// When queries about groups went out, with their S flag.

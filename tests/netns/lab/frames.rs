@@ -346,7 +346,7 @@ fn length(bytes: usize) -> [u8; 2] {
 }
 
 /// RFC 1071, written apart from the product's own so that both cannot share a mistake.
-fn checksum(bytes: &[u8]) -> u16 {
+pub(super) fn checksum(bytes: &[u8]) -> u16 {
     let mut sum: u32 = bytes
         .chunks(2)
         .map(|pair| u32::from(pair[0]) << 8 | u32::from(pair.get(1).copied().unwrap_or(0)))

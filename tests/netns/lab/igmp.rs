@@ -1,6 +1,6 @@
 //! What the relay says of members, queriers and counters.
 
-use super::Relay;
+use super::{Relay, SOON, wait_for};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -10,6 +10,18 @@ pub(crate) fn groups_on(mcrd: &Relay, interface: &str) -> BTreeMap<Ipv4Addr, Val
     let shown = mcrd.json(&["igmp", "groups", "--interface", interface]);
     let groups = shown.as_array().unwrap_or_else(|| panic!("no list: {shown}")).iter();
     groups.map(|group| (address(&group["group"]), group.clone())).collect()
+}
+
+/// Waits until a group has members on an interface; all groups there, then.
+pub(crate) fn wait_group(
+    mcrd: &Relay,
+    interface: &str,
+    group: Ipv4Addr,
+) -> BTreeMap<Ipv4Addr, Value> {
+    wait_for(&format!("{group} is known on {interface}"), SOON, || {
+        let there = groups_on(mcrd, interface);
+        if there.contains_key(&group) { Ok(there) } else { Err(format!("{there:?}")) }
+    })
 }
 
 /// The sources that a group is shown with, in order.

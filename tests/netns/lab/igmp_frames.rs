@@ -1,6 +1,7 @@
 //! IGMP messages by hand, written apart from the product's own so that both cannot share a mistake.
 
 use super::Frame;
+use super::frames::checksum;
 use std::net::Ipv4Addr;
 
 pub(crate) const ALL_SYSTEMS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 1);
@@ -24,17 +25,6 @@ pub(crate) fn igmp(source: Ipv4Addr, destination: Ipv4Addr, mut message: Vec<u8>
     let sum = checksum(&message).to_be_bytes();
     message[2..4].copy_from_slice(&sum);
     Frame::packet(source, destination, IGMP, &message).options(&ROUTER_ALERT).tos(0xc0)
-}
-
-fn checksum(bytes: &[u8]) -> u16 {
-    let words =
-        bytes.chunks(2).map(|pair| u64::from(pair[0]) << 8 | u64::from(*pair.get(1).unwrap_or(&0)));
-    let sum: u64 = words.sum();
-    // The remainder by 65535 is the ones' complement sum, but for its two zeros.
-    match sum % 0xffff {
-        0 => 0,
-        rest => !u16::try_from(rest).expect("a remainder"),
-    }
 }
 
 fn message(kind: u8, code: u8, group: Ipv4Addr) -> Vec<u8> {
@@ -92,9 +82,5 @@ pub(crate) fn query_v3(
 
 /// True where the message's checksum is right.
 pub(crate) fn is_sealed(message: &[u8]) -> bool {
-    let whole: u64 = message
-        .chunks(2)
-        .map(|pair| u64::from(pair[0]) << 8 | u64::from(*pair.get(1).unwrap_or(&0)))
-        .sum();
-    whole.is_multiple_of(0xffff)
+    checksum(message) == 0
 }

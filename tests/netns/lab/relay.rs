@@ -234,6 +234,11 @@ pub(crate) fn sent(output: &Value) -> u64 {
     number(output, "sentDatagrams")
 }
 
+/// How many copies the first output of a rule has sent so far.
+pub(crate) fn sent_by(mcrd: &Relay, name: &str) -> u64 {
+    sent(output(rule(&mcrd.json(&["stats"]), name), 0))
+}
+
 /// Copies that an output should have sent.
 pub(crate) fn wanted(output: &Value) -> u64 {
     number(output, "wanted")

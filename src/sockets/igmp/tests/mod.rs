@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::sockets::membership::Memberships;
+use crate::sockets::test_wire::Wire;
 use crate::sys::address::Address;
 use crate::sys::mmsg::{self, Message};
 use crate::sys::packet;
@@ -12,8 +13,8 @@ use crate::wire::ethernet;
 use std::collections::BTreeSet;
 use std::io::{self, IoSlice};
 use std::net::Ipv4Addr;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::Duration;
 
 mod listening;
 mod sending;
@@ -92,30 +93,7 @@ impl Frames {
     }
 }
 
-/// What comes out of an interface's other end, with link headers.
-struct Wire(OwnedFd);
-
 impl Wire {
-    fn at(index: IfIndex) -> Self {
-        let socket = packet::socket().expect("opens");
-        packet::bind(socket.as_fd(), index.0).expect("binds");
-        Self(socket)
-    }
-
-    /// The next frame of which `wanted` is true, within five seconds.
-    fn wait_for(&self, what: &str, wanted: impl Fn(&[u8]) -> bool) -> Vec<u8> {
-        let until = Instant::now() + Duration::from_secs(5);
-        let mut buffer = vec![0; 2048];
-        while Instant::now() < until {
-            match packet::receive_one(self.0.as_fd(), &mut buffer) {
-                Ok(len) if wanted(&buffer[..len]) => return buffer[..len].to_vec(),
-                Ok(_) => {}
-                Err(_) => std::thread::yield_now(),
-            }
-        }
-        panic!("{what} did not come");
-    }
-
     fn igmp(&self, what: &str, kind: u8, to: Ipv4Addr) -> Vec<u8> {
         self.wait_for(what, |frame| {
             frame.get(14 + 9) == Some(&IGMP)

@@ -35,38 +35,32 @@ fn what_has_no_source_has_none_on_the_wire() {
     });
 }
 
-#[test]
-fn the_kernel_answers_our_query_for_what_it_has_joined() {
+/// The kernel has joined the group, from all sources or from one, and answers a query of ours about `asked`, 0.0.0.0
+/// for all groups. By version 2: what the kernel says by itself is of version 3.
+fn kernel_answers(source: Option<Ipv4Addr>, to: Ipv4Addr, asked: Ipv4Addr) {
     run(|| {
         let (here, there) = veth();
         ip("addr add 10.7.0.1/24 dev here");
         let mut memberships = Memberships::new();
-        let wanted = [Membership { index: here, group: GROUP.into(), source: None }];
+        let source = source.map(Into::into);
+        let wanted = [Membership { index: here, group: GROUP.into(), source }];
         assert!(memberships.set(&wanted.into()).is_empty());
         let (wire, sender) = (Wire::at(there), Sender::new().expect("opens"));
-        // Version 2: what the kernel says by itself is of version 3.
-        let any = Ipv4Addr::UNSPECIFIED;
-        let packet = packet_of(IGMP, OURS, ALL_HOSTS, &message(QUERY, 2, any));
+        let packet = packet_of(IGMP, OURS, to, &message(QUERY, 2, asked));
         sender.send(&Transmit { index: here, packet }).expect("sends");
         wire.igmp("the kernel's answer", V2_REPORT, GROUP);
     });
 }
 
+#[test]
+fn the_kernel_answers_our_query_for_what_it_has_joined() {
+    kernel_answers(None, ALL_HOSTS, Ipv4Addr::UNSPECIFIED);
+}
+
 /// The kernel asks its source filters whether it has joined what a packet goes to.
 #[test]
 fn the_kernel_answers_a_query_for_a_group_that_it_wants_of_another_source() {
-    run(|| {
-        let (here, there) = veth();
-        ip("addr add 10.7.0.1/24 dev here");
-        let mut memberships = Memberships::new();
-        let source = Some(Ipv4Addr::new(10, 9, 9, 9).into());
-        let wanted = [Membership { index: here, group: GROUP.into(), source }];
-        assert!(memberships.set(&wanted.into()).is_empty());
-        let (wire, sender) = (Wire::at(there), Sender::new().expect("opens"));
-        let packet = packet_of(IGMP, OURS, GROUP, &message(QUERY, 2, GROUP));
-        sender.send(&Transmit { index: here, packet }).expect("sends");
-        wire.igmp("the kernel's answer", V2_REPORT, GROUP);
-    });
+    kernel_answers(Some(Ipv4Addr::new(10, 9, 9, 9)), GROUP, GROUP);
 }
 
 #[test]
