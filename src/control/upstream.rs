@@ -8,6 +8,11 @@ use crate::types::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+/// So long after a link is there again it is asked for the second time: a switch may take its port into use later
+/// than that. A Linux bridge does, by up to a second (`linkwatch_nextevent`, net/core/link_watch.c).
+const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
 /// What is asked for by reports of ours on one interface.
 type Own = BTreeMap<Ipv4Addr, Reception>;
@@ -28,6 +33,8 @@ pub(super) struct Upstream {
     links: BTreeMap<IfIndex, (bool, u32)>,
     /// Interfaces that are there again since the last [`Self::take_regained`].
     regained: BTreeSet<IfIndex>,
+    /// When it is asked once more on those of before.
+    repeats: BTreeMap<IfIndex, Time>,
 }
 
 /// What others have to do for it.
@@ -50,6 +57,7 @@ impl Upstream {
             hardware: BTreeSet::new(),
             links: BTreeMap::new(),
             regained: BTreeSet::new(),
+            repeats: BTreeMap::new(),
         }
     }
 
@@ -99,6 +107,7 @@ impl Upstream {
         self.hardware.retain(|(on, _)| *on != index);
         self.links.remove(&index);
         self.regained.remove(&index);
+        self.repeats.remove(&index);
         if self.on.contains_key(&index) {
             self.stop(now, index);
         }
@@ -160,16 +169,23 @@ impl Upstream {
         let before = self.links.insert(link.index, now);
         if !now.0 {
             self.regained.remove(&link.index);
+            self.repeats.remove(&link.index);
         } else if before.is_some_and(|before| before != now) {
             // It could not, or has lost its carrier and found it before we were told.
             self.regained.insert(link.index);
         }
     }
 
-    /// Asks again on interfaces that can carry packets again; those where the kernel has to.
+    /// Asks again, twice, on interfaces that can carry packets again; those where the kernel has to.
     pub(super) fn take_regained(&mut self, now: Time) -> Vec<IfIndex> {
+        let mut asking = std::mem::take(&mut self.regained);
+        let due = self.repeats.iter().filter(|(_, at)| **at <= now).map(|(index, _)| *index);
+        let due: Vec<IfIndex> = due.collect();
+        self.repeats.retain(|_, at| *at > now);
+        self.repeats.extend(asking.iter().map(|index| (*index, now.plus(ASKED_AGAIN_AFTER))));
+        asking.extend(due);
         let mut by_kernel = Vec::new();
-        for index in std::mem::take(&mut self.regained) {
+        for index in asking {
             if self.on.contains_key(&index) {
                 self.host.rejoin(now, index);
             } else if self.kernel.iter().any(|membership| membership.index == index) {
@@ -190,7 +206,7 @@ impl Upstream {
     }
 
     pub(super) fn next_timeout(&self) -> Option<Time> {
-        self.host.next_timeout()
+        self.host.next_timeout().into_iter().chain(self.repeats.values().copied()).min()
     }
 
     pub(super) fn poll_transmit(&mut self) -> Option<Transmit> {

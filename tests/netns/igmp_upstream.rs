@@ -177,3 +177,46 @@ pub(crate) fn control_is_killed_among_members(lab: &Lab) {
     assert_eq!(sending.try_wait(), None, "it was sent all the time");
     mcrd.stop();
 }
+
+/// The switch between the source and us loses our port for a moment, and with it what we asked for: it hears of it
+/// again, from the kernel and from us, though nobody queries and its port is in use only a second after our link.
+pub(crate) fn a_lost_link_is_asked_on_again(lab: &Lab) {
+    let line = Line::new(lab);
+    line.source.run("ip link add br0 type bridge mcast_snooping 1");
+    line.source.run("ip link set src0 master br0");
+    line.source.run("ip link set br0 up");
+    let forwards = || {
+        let port = line.source.run("bridge link show dev src0");
+        if port.contains("state forwarding") { Ok(()) } else { Err(port) }
+    };
+    wait_for("the port is in use", SOON, forwards);
+    let knows_us = |expected: bool| {
+        let what = format!("the switch knows us: {expected}");
+        wait_for(&what, SOON, || {
+            let shown = line.source.run("bridge mdb show");
+            let known = shown.contains("port src0 grp 239.1.1.1");
+            if known == expected { Ok(()) } else { Err(shown) }
+        });
+    };
+    for host in ["", "igmp: { host: [{ name: 'in0', version: 'v3', reports: 'own' }] },"] {
+        let file = format!(
+            "{{ {host} rules: [{{ name: 'a', input: {{ interface: 'in0', group: '239.1.1.1', port: 5000 }},
+                 outputs: [{{ interface: 'out0', group: '239.9.9.9' }}] }}] }}"
+        );
+        let mcrd = Relay::with_config(&line.relay, lab.directory(), &file);
+        mcrd.wait_all_active(1);
+        knows_us(true);
+        for _ in 0..if verify() { 20 } else { 2 } {
+            line.source.run("ip link set src0 down");
+            knows_us(false);
+            line.source.run("ip link set src0 up");
+            knows_us(true);
+        }
+        mcrd.stop();
+        // The kernel leaves with our sockets, we with a report.
+        line.source.run("ip link set src0 down");
+        knows_us(false);
+        line.source.run("ip link set src0 up");
+        wait_for("the port is in use", SOON, forwards);
+    }
+}

@@ -147,6 +147,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
         "igmp_upstream::control_is_killed_among_members",
         igmp_upstream::control_is_killed_among_members,
     ),
+    ("igmp_upstream::a_lost_link_is_asked_on_again", igmp_upstream::a_lost_link_is_asked_on_again),
     ("igmp_video::receivers_come_and_go", igmp_video::receivers_come_and_go),
     ("igmp_scale::many_groups_at_once", igmp_scale::many_groups_at_once),
     ("igmp_scale::interfaces_come_and_go", igmp_scale::interfaces_come_and_go),

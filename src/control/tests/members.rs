@@ -371,6 +371,33 @@ fn what_was_asked_of_a_link_that_was_lost_is_asked_again() {
     assert_eq!(asked, ["rejoin 1"]);
 }
 
+/// A switch may use a port a second after we have seen its link.
+#[test]
+fn what_a_link_was_asked_again_is_asked_once_more_two_seconds_later() {
+    let (mut core, second) = (Core::new(), Duration::from_secs(1));
+    core.add(rule("r"));
+    let flap = |core: &mut Core| {
+        core.net(without_carrier(1, "a"));
+        assert_eq!(core.net(NetEvent::Link(link(1, "a"))).last(), Some(&"rejoin 1".to_owned()));
+    };
+    flap(&mut core);
+    let at = core.now.plus(second * 2);
+    assert_eq!(core.router.next_timeout(), Some(at));
+    assert_eq!(core.wait(), ["rejoin 1"]);
+    assert_eq!((core.now, core.router.next_timeout()), (at, None), "no third time");
+    // Lost again meanwhile: the two seconds begin with the link.
+    flap(&mut core);
+    core.now = core.now.plus(second);
+    flap(&mut core);
+    assert_eq!(core.router.next_timeout(), Some(core.now.plus(second * 2)));
+    // Nobody is asked where there is no link.
+    core.net(without_carrier(1, "a"));
+    assert_eq!(core.router.next_timeout(), None);
+    flap(&mut core);
+    core.net(NetEvent::LinkGone(IfIndex(1)));
+    assert_eq!(core.router.next_timeout(), None);
+}
+
 /// The kernel tells of a short loss when it is over.
 #[test]
 fn what_was_asked_of_a_link_that_was_lost_for_a_moment_is_asked_again() {
