@@ -41,8 +41,8 @@ pub(super) struct Narrowed {
     sources: usize,
 }
 
-/// What is wanted of packets to a part of a rule's groups: the copies by their place.
-type Wishes = BTreeMap<IpNet, BTreeMap<Reception, Vec<usize>>>;
+/// What one copy of a rule, by its place there, is wanted of: packets to a part of the rule's groups.
+type Wish = (IpNet, Reception, usize);
 
 /// Divides rules by what members want.
 pub(super) struct Narrower<'a> {
@@ -71,11 +71,11 @@ impl Narrower<'_> {
         }
         // Groups of which the same is wanted stand together.
         let mut alike: BTreeMap<(Reception, Vec<usize>), Vec<IpNet>> = BTreeMap::new();
-        for (net, wanted) in wishes {
-            for (reception, copies) in wanted {
-                let reception = self.within_limit(reception);
-                alike.entry((reception, copies)).or_default().push(net);
-            }
+        for same in wishes.chunk_by(|a, b| (a.0, &a.1) == (b.0, &b.1)) {
+            let (net, reception, _) = &same[0];
+            let reception = self.within_limit(reception.clone());
+            let copies = same.iter().map(|(_, _, at)| *at).collect();
+            alike.entry((reception, copies)).or_default().push(*net);
         }
         let parts = alike.into_iter().map(|((reception, copies), groups)| Resolved {
             groups,
@@ -89,8 +89,9 @@ impl Narrower<'_> {
         std::iter::once(rule).chain(parts).collect()
     }
 
-    fn wishes(&mut self, rule: &Resolved) -> Wishes {
-        let mut wishes = Wishes::new();
+    /// In order. One list: a map for each of thousands of groups would be most of what control takes.
+    fn wishes(&mut self, rule: &Resolved) -> Vec<Wish> {
+        let mut wishes = Vec::new();
         let mut groups: HashMap<OutputSlot, usize> = HashMap::new();
         for (at, copy) in rule.copies.iter().enumerate() {
             let Some(linger) = self.asks.outputs.get(&copy.slot) else { continue };
@@ -107,8 +108,7 @@ impl Narrower<'_> {
                     let Some(taken) = taken(&rule.sources, seen_source(egress), &reception) else {
                         continue;
                     };
-                    let of = wishes.entry(arriving(target, net, group).into()).or_default();
-                    of.entry(taken).or_default().push(at);
+                    wishes.push((arriving(target, net, group).into(), taken, at));
                 }
             }
             *count += seen.len();
@@ -117,6 +117,7 @@ impl Narrower<'_> {
             let most = self.narrowed.groups.entry(slot).or_default();
             *most = count.max(*most);
         }
+        wishes.sort_unstable();
         wishes
     }
 
@@ -135,11 +136,13 @@ impl Narrower<'_> {
         }
     }
 
-    fn ask_for_wanted(&mut self, rule: &Resolved, wishes: &Wishes) {
-        for (net, wanted) in wishes {
-            let all = wanted.keys().map(Cow::Borrowed);
+    fn ask_for_wanted(&mut self, rule: &Resolved, wishes: &[Wish]) {
+        for of_net in wishes.chunk_by(|a, b| a.0 == b.0) {
+            let all = of_net.iter().map(|(_, reception, _)| Cow::Borrowed(reception));
             let Some(all) = all.reduce(|a, b| Cow::Owned(either(&a, &b))) else { continue };
-            let Some(net) = v4(net).filter(|net| net.network().is_multicast()) else { continue };
+            let Some(net) = v4(&of_net[0].0).filter(|net| net.network().is_multicast()) else {
+                continue;
+            };
             let ask = |source| Membership { index: rule.iif, group: net.network().into(), source };
             match (&*all, net.prefix_len()) {
                 // They are among those that the rule takes.
