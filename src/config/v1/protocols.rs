@@ -46,6 +46,7 @@ pub struct IgmpInterface {
     #[schemars(range(min = 1, max = 31_744))]
     pub query_interval_seconds: Option<u32>,
     /// The robustness variable, 1 to 7: how many lost messages in a row do no harm, plus one. Default 2.
+    /// With 1, a single lost report cuts a member off; RFC 9776 section 8.1 advises against it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 7))]
     pub robustness: Option<u8>,

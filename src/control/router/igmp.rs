@@ -76,7 +76,12 @@ impl Router {
     /// Asks again where a link was lost and is there again.
     pub(super) fn ask_on_regained(&mut self, now: Time) {
         let by_kernel = self.upstream.take_regained(now);
+        if by_kernel.is_empty() {
+            return;
+        }
         self.outputs.extend(by_kernel.into_iter().map(Output::RejoinInterface));
+        // What could not be joined again is tried once more, and told.
+        self.outputs.push_back(Output::Memberships(self.upstream.kernel().clone()));
     }
 
     /// Takes over what members wanted of a core before this one: that goes on until they have had the time to say
