@@ -146,7 +146,6 @@ impl Group {
         if pending && self.asked.is_empty() {
             return;
         }
-        let before = self.asked.len();
         let mut any = false;
         for source in sources {
             any = true;
@@ -156,7 +155,7 @@ impl Group {
                 return;
             }
         }
-        if !any && before > 0 {
+        if !any {
             self.asked.clear();
         }
     }

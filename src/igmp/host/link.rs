@@ -192,14 +192,13 @@ impl HostLink {
 
     /// Versions 1 and 2: reports a group at once and, as often as the robustness variable says, again.
     fn announce_plainly(&mut self, now: Time, address: Ipv4Addr, out: &mut Outbox) {
+        // At least one: the robustness is never below two.
         let repeats = self.queriers.robustness().saturating_sub(1);
         if let Some(group) = self.groups.get_mut(&address) {
             group.repeats = repeats;
         }
         self.report_plainly(address, out);
-        if repeats > 0 {
-            self.repeat_later(now, address);
-        }
+        self.repeat_later(now, address);
     }
 
     /// Versions 1 and 2: reports a group again, some time.

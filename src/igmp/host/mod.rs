@@ -63,7 +63,6 @@ impl Host {
                 self.links.remove(&index);
             }
             Some(interface) => match self.links.get_mut(&index) {
-                Some(link) if link.interface == interface => {}
                 Some(link) => link.reconfigure(now, interface, &mut self.out),
                 None => {
                     self.links.insert(index, HostLink::new(now, index, interface, self.seed));

@@ -69,10 +69,9 @@ impl Queriers {
             IgmpVersion::V1 => self.v1_until = until,
             IgmpVersion::V2 if general => self.v2_until = until,
             IgmpVersion::V2 => {}
-            // Section 4.1.6: zero = more than seven or unsaid. One would be no repetition at all, which
-            // section 8.1 advises against.
-            IgmpVersion::V3 if robustness == 0 => self.robustness = ROBUSTNESS,
-            IgmpVersion::V3 => self.robustness = robustness.max(2),
+            // Section 4.1.6: zero = more than seven or unsaid, which is the default. One would be no repetition
+            // at all, which section 8.1 advises against.
+            IgmpVersion::V3 => self.robustness = robustness.max(ROBUSTNESS),
         }
     }
 

@@ -49,4 +49,13 @@ mod tests {
         }
         assert_eq!(Random::new(1).delay(Duration::ZERO), Duration::from_nanos(1));
     }
+
+    /// The first numbers of the generator's published test, seed 1234567.
+    #[test]
+    fn it_is_the_generator_that_it_says() {
+        let mut random = Random::new(1_234_567);
+        let published =
+            [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423];
+        assert_eq!(published.map(|_| random.next()), published);
+    }
 }

@@ -201,7 +201,11 @@ fn v3_2_a_report_without_records_is_valid_and_says_nothing() {
 #[test]
 fn v3_2_what_is_claimed_must_be_there() {
     let record = [4, 0, 0, 1, 239, 1, 1, 1, 10, 0, 0, 1];
-    assert_eq!(records(&report(1, &record)).len(), 1);
+    let one = report(1, &record);
+    assert_eq!((records(&one).len(), records(&one).is_empty()), (1, false));
+    let two = report(1, &[4, 0, 0, 2, 239, 1, 1, 1, 10, 0, 0, 1, 10, 0, 0, 2]);
+    let [one, two] = [&one, &two].map(|of| records(of).iter().next().expect("a record").sources);
+    assert_eq!((one.iter().len(), two.iter().len()), (1, 2));
     for cut in 0..record.len() {
         assert_eq!(invalid(&report(1, &record[..cut])), Invalid::Length, "{cut}");
     }

@@ -1,8 +1,8 @@
 //! What happens at the very moment, at the very limit, and what is left alone.
 
 use super::*;
-use crate::igmp::GroupView;
 use crate::igmp::packet::MessageKind as Kind;
+use crate::igmp::{GroupView, IgmpNotice, MAX_NOTICES, MAX_WAITING, Outbox};
 use crate::types::SourceGroup;
 
 const LOWER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -265,4 +265,37 @@ fn members_of_the_file_and_of_hosts_want_the_same_once() {
     let mut wire = with(None);
     wire.report(HOST, RecordKind::IsEx, GROUP, &[s(1)]);
     assert_eq!(wire.wanted(), excluding(&[]));
+}
+
+#[test]
+fn a_group_ends_with_its_timer() {
+    let mut wire = Wire::settled(IgmpSettings::default());
+    wire.report(HOST, RecordKind::IsEx, GROUP, &[]);
+    wire.pass(secs(270.0) - Duration::from_nanos(1));
+    assert_eq!(wire.wanted(), excluding(&[]));
+    wire.pass(Duration::from_nanos(1));
+    assert_eq!(wire.wanted(), None);
+}
+
+#[test]
+fn v3_8_what_is_asked_once_is_not_asked_again_though_it_was_answered() {
+    let settings = IgmpSettings { last_member_query_count: Some(1), ..IgmpSettings::default() };
+    let mut wire = Wire::settled(settings);
+    wire.report(HOST, RecordKind::Allow, GROUP, &[s(1), s(2)]);
+    wire.report(HOST, RecordKind::Block, GROUP, &[s(1)]);
+    wire.pass(secs(0.5));
+    wire.report(OTHER_HOST, RecordKind::IsIn, GROUP, &[s(1)]);
+    wire.pass(secs(5.0));
+    assert_eq!(wire.about_groups(), [(0.0, false, vec![s(1)])]);
+    assert_eq!(wire.wanted(), including(&[s(1), s(2)]));
+}
+
+#[test]
+fn so_much_waits_to_be_fetched_and_no_more() {
+    let mut out = Outbox::default();
+    assert!((0..MAX_WAITING).all(|_| out.send(LINK, Vec::new())));
+    assert!(!out.send(LINK, Vec::new()));
+    let notice = || IgmpNotice::Querier { index: LINK, querier: None };
+    (0..=MAX_NOTICES).for_each(|_| out.tell(notice()));
+    assert_eq!((out.packets.len(), out.notices.len()), (MAX_WAITING, MAX_NOTICES));
 }

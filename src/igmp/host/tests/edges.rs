@@ -99,3 +99,36 @@ fn what_was_asked_before_another_version_is_not_answered_after_it() {
     bench.packet(&of(source(2)));
     assert_eq!(bench.hear(seconds(20)), [Said::V3(vec![(RecordKind::IsIn, G, vec![2])])]);
 }
+
+/// RFC 9776 section 9.1: who is asked of more than can be kept answers for the whole group.
+#[test]
+fn of_a_group_so_many_sources_may_be_asked_and_no_more() {
+    use crate::igmp::host::group::{Group, MAX_ASKED};
+    let asked = |count: usize| {
+        let others =
+            (1..count).map(|n| Ipv4Addr::from(0x0a0a_0000 + u32::try_from(n).expect("small")));
+        let mut group = Group::new();
+        group.replace(include(&[1, 2]));
+        group.ask(std::iter::once(source(1)).chain(others), false);
+        group.answer()
+    };
+    assert_eq!(asked(MAX_ASKED), Some((RecordKind::IsIn, vec![source(1)])));
+    assert_eq!(asked(MAX_ASKED + 1), Some((RecordKind::IsIn, vec![source(1), source(2)])));
+}
+
+/// Versions 1 and 2: of a flood of queries few are answered, each that comes a while after the last one is.
+#[test]
+fn a_query_after_the_least_time_to_answer_is_answered_anew() {
+    let least = Duration::from_millis(100);
+    for (pause, expected) in [(least - Duration::from_nanos(1), 1), (least, 2)] {
+        let mut bench = Bench::new(HostMode::Forced(IgmpVersion::V2));
+        bench.want(G, exclude(&[]));
+        bench.settle();
+        let ask = |bench: &mut Bench| bench.query(QueryToSend { max_response: least, ..query() });
+        ask(&mut bench);
+        let mut answers = bench.hear(pause);
+        ask(&mut bench);
+        answers.extend(bench.hear(seconds(1)));
+        assert_eq!(answers, vec![Said::ReportV2(G); expected], "after {pause:?}");
+    }
+}
