@@ -33,29 +33,26 @@ struct Lan {
     relay: Namespace,
     first: Namespace,
     second: Namespace,
-    _bridge: Namespace,
 }
 
 impl Lan {
     fn new(lab: &Lab) -> Self {
-        let [source, relay, bridge, first, second] =
-            ["source", "relay", "lan", "first", "second"].map(|name| lab.namespace(name));
+        let [source, relay, first, second] =
+            ["source", "relay", "first", "second"].map(|name| lab.namespace(name));
         lab.veth((&source, "src0"), (&relay, "in0"), 1500);
         source.address("src0", "10.1.0.10/24");
         relay.address("in0", "10.1.0.1/24");
         // Without snooping: who is a member does not decide what a port gets, we do.
-        bridge.run("ip link add bridge0 type bridge mcast_snooping 0");
-        bridge.run("ip link set bridge0 up");
-        for (namespace, interface, port, address) in [
-            (&relay, "out0", "to-relay", "10.2.0.1/24"),
-            (&first, "h0", "to-first", "10.2.0.8/24"),
-            (&second, "h0", "to-second", "10.2.0.9/24"),
-        ] {
-            lab.veth((&bridge, port), (namespace, interface), 1500);
-            bridge.run(&format!("ip link set {port} master bridge0"));
-            namespace.address(interface, address);
-        }
-        Self { source, relay, first, second, _bridge: bridge }
+        lab.lan(
+            "lan",
+            "mcast_snooping 0",
+            &[
+                (&relay, "out0", "10.2.0.1/24"),
+                (&first, "h0", "10.2.0.8/24"),
+                (&second, "h0", "10.2.0.9/24"),
+            ],
+        );
+        Self { source, relay, first, second }
     }
 }
 

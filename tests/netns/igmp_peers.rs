@@ -29,20 +29,17 @@ struct Lan {
 
 impl Lan {
     fn new(lab: &Lab) -> Self {
-        let [bridge, relay, peer, host] =
-            ["lan", "relay", "peer", "host"].map(|name| lab.namespace(name));
+        let [relay, peer, host] = ["relay", "peer", "host"].map(|name| lab.namespace(name));
         // It passes everything on, and asks nobody.
-        bridge.run("ip link add bridge0 type bridge mcast_snooping 0");
-        bridge.run("ip link set bridge0 up");
-        for (namespace, interface, port, address) in [
-            (&relay, "out0", "to-relay", "10.2.0.2/24"),
-            (&peer, "p0", "to-peer", "10.2.0.1/24"),
-            (&host, "h0", "to-host", "10.2.0.9/24"),
-        ] {
-            lab.veth((&bridge, port), (namespace, interface), 1500);
-            bridge.run(&format!("ip link set {port} master bridge0"));
-            namespace.address(interface, address);
-        }
+        let bridge = lab.lan(
+            "lan",
+            "mcast_snooping 0",
+            &[
+                (&relay, "out0", "10.2.0.2/24"),
+                (&peer, "p0", "10.2.0.1/24"),
+                (&host, "h0", "10.2.0.9/24"),
+            ],
+        );
         Self { bridge, relay, peer, host }
     }
 }

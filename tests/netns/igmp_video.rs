@@ -31,32 +31,31 @@ struct Studio {
     relay: Namespace,
     first: Namespace,
     second: Namespace,
-    _switches: [Namespace; 2],
 }
 
 impl Studio {
     fn new(lab: &Lab) -> Self {
         let [source, relay, first, second] =
             ["source", "relay", "first", "second"].map(|name| lab.namespace(name));
-        let [switch, lan] = ["switch", "lan"].map(|name| lab.namespace(name));
         // It floods what nobody has asked for until hosts have had the time to answer its first query.
-        switch.run("ip link add bridge0 type bridge mcast_query_response_interval 100");
-        switch.run("ip link set bridge0 type bridge mcast_snooping 1 mcast_querier 1");
-        lan.run("ip link add bridge0 type bridge mcast_snooping 0");
-        for (switch, port, namespace, interface, address) in [
-            (&switch, "to-source", &source, "src0", "10.1.0.10/24"),
-            (&switch, "to-relay", &relay, "in0", "10.1.0.1/24"),
-            (&lan, "to-relay", &relay, "out0", "10.2.0.1/24"),
-            (&lan, "to-first", &first, "h0", "10.2.0.8/24"),
-            (&lan, "to-second", &second, "h0", "10.2.0.9/24"),
-        ] {
-            switch.run("ip link set bridge0 up");
-            lab.veth((switch, port), (namespace, interface), 1500);
-            switch.run(&format!("ip link set {port} master bridge0"));
-            namespace.address(interface, address);
-        }
+        // That time holds for queries that begin later.
+        let switch = lab.lan(
+            "switch",
+            "mcast_snooping 1 mcast_query_response_interval 100",
+            &[(&source, "src0", "10.1.0.10/24"), (&relay, "in0", "10.1.0.1/24")],
+        );
+        switch.run("ip link set bridge0 type bridge mcast_querier 1");
+        lab.lan(
+            "lan",
+            "mcast_snooping 0",
+            &[
+                (&relay, "out0", "10.2.0.1/24"),
+                (&first, "h0", "10.2.0.8/24"),
+                (&second, "h0", "10.2.0.9/24"),
+            ],
+        );
         source.run("ip route add 239.0.0.0/8 dev src0");
-        Self { source, relay, first, second, _switches: [switch, lan] }
+        Self { source, relay, first, second }
     }
 
     /// A picture and a tone as MPEG-TS, 188 x 7 bytes a datagram, at the pace of a camera.

@@ -102,6 +102,26 @@ impl Lab {
         a.0.run(&format!("ip link set {} up", a.1));
         b.0.run(&format!("ip link set {} up", b.1));
     }
+
+    /// A new namespace that is a link: a bridge with these options (ip-link(8)), `bridge0`, to whose port `to-HOST`
+    /// the interface of each host is connected, which gets the address.
+    pub(crate) fn lan(
+        &self,
+        name: &str,
+        options: &str,
+        hosts: &[(&Namespace, &str, &str)],
+    ) -> Namespace {
+        let lan = self.namespace(name);
+        lan.run(&format!("ip link add bridge0 type bridge {options}"));
+        lan.run("ip link set bridge0 up");
+        for (host, interface, address) in hosts {
+            let port = format!("to-{}", host.name());
+            self.veth((&lan, &port), (host, interface), 1500);
+            lan.run(&format!("ip link set {port} master bridge0"));
+            host.address(interface, address);
+        }
+        lan
+    }
 }
 
 impl Drop for Lab {

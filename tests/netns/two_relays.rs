@@ -28,24 +28,28 @@ struct World {
 }
 
 fn topology(lab: &Lab) -> World {
-    let [host_a, host_b, lan_a, lan_b, one, two] =
-        ["host-a", "host-b", "lan-a", "lan-b", "relay1", "relay2"].map(|name| lab.namespace(name));
-    for lan in [&lan_a, &lan_b] {
-        lan.run("ip link add lan type bridge mcast_snooping 0");
-        lan.run("ip link set lan up");
-    }
-    let join = |lan: &Namespace, host: &Namespace, interface: &str, address: &str| {
-        let port = format!("to-{interface}");
-        lab.veth((lan, &port), (host, interface), 1500);
-        lan.run(&format!("ip link set {port} master lan"));
-        host.address(interface, address);
-        host.plain_frames(interface);
-    };
-    join(&lan_a, &host_a, "hosta", "10.1.0.10/24");
-    join(&lan_b, &host_b, "hostb", "10.2.0.9/24");
-    for (relay, number) in [(&one, 1), (&two, 2)] {
-        join(&lan_a, relay, &format!("a{number}"), &format!("10.1.0.{number}/24"));
-        join(&lan_b, relay, &format!("b{number}"), &format!("10.2.0.{number}/24"));
+    let [host_a, host_b, one, two] =
+        ["host-a", "host-b", "relay1", "relay2"].map(|name| lab.namespace(name));
+    for (lan, hosts) in [
+        (
+            "lan-a",
+            [
+                (&host_a, "hosta", "10.1.0.10/24"),
+                (&one, "a1", "10.1.0.1/24"),
+                (&two, "a2", "10.1.0.2/24"),
+            ],
+        ),
+        (
+            "lan-b",
+            [
+                (&host_b, "hostb", "10.2.0.9/24"),
+                (&one, "b1", "10.2.0.1/24"),
+                (&two, "b2", "10.2.0.2/24"),
+            ],
+        ),
+    ] {
+        lab.lan(lan, "mcast_snooping 0", &hosts);
+        hosts.iter().for_each(|(host, interface, _)| host.plain_frames(interface));
     }
     World { host_a, host_b, relays: [one, two] }
 }
