@@ -284,15 +284,24 @@ pub enum Event {
         /// With the reasons.
         failed: Vec<(IfIndex, String)>,
     },
-    /// The kernel has dropped packets of an interface's link before we read them.
+    /// Packets of an interface's link are lost.
     LinkDrops {
         /// The interface.
         index: IfIndex,
         /// How many since this was said last.
-        count: u64,
+        drops: LinkDrops,
     },
     /// The time that `next_timeout` named has come.
     Timeout,
+}
+
+/// Packets of a link that the core never saw.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkDrops {
+    /// The kernel dropped them before we read them.
+    pub by_kernel: u64,
+    /// They are longer than any packet of a link may be.
+    pub too_long: u64,
 }
 
 /// See [`Event::Report`].

@@ -99,14 +99,18 @@ impl Router {
         });
         let invalid =
             |reason: &Invalid| (reason.name(), host.map_or(0, |host| host.invalid(*reason)));
+        let lost = self.members.drops(index);
+        let too_long = [("too_long", lost.too_long)];
         let dropped = match router {
-            Some(router) => named(router.drops.iter().map(|(name, count)| (*name, *count))),
-            None => named(Invalid::ALL.iter().map(invalid)),
+            Some(router) => {
+                named(router.drops.iter().map(|(name, count)| (*name, *count)).chain(too_long))
+            }
+            None => named(Invalid::ALL.iter().map(invalid).chain(too_long)),
         };
         IgmpStatistics {
             interface,
             index,
-            kernel_dropped: self.members.drops(index),
+            kernel_dropped: lost.by_kernel,
             total_groups: self.members.igmp.view(index).map_or(0, |view| view.groups),
             peak_groups: router.map_or(0, |router| router.peak_groups),
             received: named(received),

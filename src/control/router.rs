@@ -251,7 +251,10 @@ impl Router {
                 self.upstream.handle_packet(now, index, &packet);
             }
             Event::Listeners { failed } => self.members.set_deaf(now, failed),
-            Event::LinkDrops { index, count } => self.members.add_drops(index, count),
+            Event::LinkDrops { index, drops } if self.listening.contains(&index) => {
+                self.members.add_drops(index, drops);
+            }
+            Event::LinkDrops { .. } => {}
             // What is due is done by `settle`: the network may change before.
             Event::Timeout => self.due = true,
         }

@@ -1,6 +1,6 @@
 //! The IGMP packets of links: what the core wants to hear and to say.
 
-use crate::control::event::Event;
+use crate::control::event::{Event, LinkDrops};
 use crate::sockets::igmp::{HardwareGroups, Listeners, Sender};
 use crate::types::{IfIndex, Transmit};
 use std::collections::BTreeSet;
@@ -40,7 +40,7 @@ impl Links {
         let lost = self.listeners.take_lost().into_iter();
         events.extend(lost.map(|(index, lost)| Event::LinkDrops {
             index,
-            count: lost.by_kernel + lost.too_long,
+            drops: LinkDrops { by_kernel: lost.by_kernel, too_long: lost.too_long },
         }));
         events
     }

@@ -2,6 +2,7 @@
 
 pub(super) mod wanted;
 
+use super::event::LinkDrops;
 use super::interfaces::Interfaces;
 use super::notice::Notice;
 use crate::igmp::{Igmp, IgmpNotice, Interface};
@@ -83,8 +84,8 @@ pub(super) struct Members {
     /// Interfaces whose packets cannot be had.
     deaf: BTreeMap<IfIndex, String>,
     listen_again_at: Option<Time>,
-    /// Packets that the kernel has dropped before we read them.
-    drops: BTreeMap<IfIndex, u64>,
+    /// Packets that never came here.
+    drops: BTreeMap<IfIndex, LinkDrops>,
     telling: BTreeMap<IfIndex, Telling>,
 }
 
@@ -159,9 +160,9 @@ impl Members {
         self.on.get(&index)
     }
 
-    /// Packets of an interface's link that the kernel has dropped before we read them.
-    pub(super) fn drops(&self, index: IfIndex) -> u64 {
-        self.drops.get(&index).copied().unwrap_or(0)
+    /// Packets of an interface's link that never came here.
+    pub(super) fn drops(&self, index: IfIndex) -> LinkDrops {
+        self.drops.get(&index).copied().unwrap_or_default()
     }
 
     /// Where IGMP runs.
@@ -180,12 +181,11 @@ impl Members {
         self.deaf = failed.into_iter().collect();
     }
 
-    /// The kernel has dropped so many packets of a link more.
-    pub(super) fn add_drops(&mut self, index: IfIndex, count: u64) {
-        if self.on.contains_key(&index) {
-            let drops = self.drops.entry(index).or_default();
-            *drops = drops.saturating_add(count);
-        }
+    /// So many packets of a link more are lost.
+    pub(super) fn add_drops(&mut self, index: IfIndex, more: LinkDrops) {
+        let drops = self.drops.entry(index).or_default();
+        drops.by_kernel = drops.by_kernel.saturating_add(more.by_kernel);
+        drops.too_long = drops.too_long.saturating_add(more.too_long);
     }
 
     /// True where it is time to ask again for packets that could not be had.

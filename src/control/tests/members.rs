@@ -1,6 +1,7 @@
 //! Outputs that wait for members, and inputs that are asked for on demand.
 
 use super::*;
+use crate::control::event::LinkDrops;
 use crate::control::notice::Notice;
 use crate::fib::{Action, FlowKey, protocol};
 use crate::types::{
@@ -419,6 +420,31 @@ fn what_was_asked_of_a_link_that_was_lost_for_a_moment_is_asked_again() {
     // Another interface counts anew.
     core.net(NetEvent::LinkGone(IfIndex(1)));
     assert!(!asks_again(&core.net(losses(0))));
+}
+
+#[test]
+fn packets_of_a_link_that_never_came_are_counted_by_their_cause() {
+    let mut core = Core::new();
+    let of = |text: &str, settings| (InterfaceSelector::named(name(text)), settings);
+    let interfaces = vec![of("a", IgmpSettings::default())];
+    let hosts = vec![(InterfaceSelector::named(name("b")), HostMode::Own)];
+    core.step(Event::Igmp(IgmpConfig { interfaces, hosts }));
+    let drops = LinkDrops { by_kernel: 3, too_long: 2 };
+    for index in [1, 1, 2, 3] {
+        core.tell(Event::LinkDrops { index: IfIndex(index), drops });
+    }
+    let of = |core: &Core| -> Vec<(u32, u64, Option<u64>)> {
+        let Ok(Reply::IgmpStats(all)) = core.router.answer(core.now, &Request::IgmpStats(None))
+        else {
+            panic!("another reply");
+        };
+        let shown = all.iter();
+        shown.map(|s| (s.index.0, s.kernel_dropped, s.dropped.get("too_long").copied())).collect()
+    };
+    assert_eq!(of(&core), [(1, 6, Some(4)), (2, 3, Some(2))], "where we listen");
+    core.net(NetEvent::LinkGone(IfIndex(1)));
+    core.net(NetEvent::Link(link(1, "a")));
+    assert_eq!(of(&core)[0], (1, 0, None));
 }
 
 #[test]
