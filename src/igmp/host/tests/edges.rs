@@ -132,3 +132,27 @@ fn a_query_after_the_least_time_to_answer_is_answered_anew() {
         assert_eq!(answers, vec![Said::ReportV2(G); expected], "after {pause:?}");
     }
 }
+
+/// RFC 2236 section 3: a delay is drawn anew where less than what remains is allowed.
+#[test]
+fn a_report_that_is_due_when_the_time_to_answer_ends_keeps_its_time() {
+    let least = Duration::from_millis(100);
+    let answers = |asked_again_after: Option<Duration>| {
+        let mut bench = Bench::new(HostMode::Forced(IgmpVersion::V2));
+        bench.want(G, exclude(&[]));
+        bench.settle();
+        bench.query(QueryToSend { max_response: seconds(10), ..query() });
+        if let Some(pause) = asked_again_after {
+            assert_eq!(bench.hear(pause), []);
+            bench.query(QueryToSend { max_response: least, ..query() });
+        }
+        bench.pass(seconds(20))
+    };
+    // The seed is the same, and so is the delay.
+    let once = answers(None);
+    let again = answers(Some(once[0].0 - least));
+    assert_eq!(again, [(least, Said::ReportV2(G))]);
+    // A nanosecond more is too much.
+    let sooner = answers(Some(once[0].0 - least - Duration::from_nanos(1)));
+    assert!(sooner.len() == 1 && sooner[0].0 <= least, "{sooner:?}");
+}
