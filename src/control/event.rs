@@ -3,7 +3,7 @@
 
 use super::view;
 use crate::fib::counters::{PortCounters, SlotCounters, WorkerCounters};
-use crate::types::{IfIndex, IgmpConfig, Membership, NetEvent, Origin, Rule};
+use crate::types::{IfIndex, IgmpConfig, LinkDrops, Membership, NetEvent, Origin, Rule};
 use serde::{Deserialize, Serialize};
 
 /// Something that a person or a program asks of the running relay.
@@ -293,15 +293,6 @@ pub enum Event {
     },
     /// The time that `next_timeout` named has come.
     Timeout,
-}
-
-/// Packets of a link that the core never saw.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LinkDrops {
-    /// The kernel dropped them before we read them.
-    pub by_kernel: u64,
-    /// They are longer than any packet of a link may be.
-    pub too_long: u64,
 }
 
 /// See [`Event::Report`].

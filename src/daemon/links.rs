@@ -1,6 +1,6 @@
 //! The IGMP packets of links: what the core wants to hear and to say.
 
-use crate::control::event::{Event, LinkDrops};
+use crate::control::event::Event;
 use crate::sockets::igmp::{HardwareGroups, Listeners, Sender};
 use crate::types::{IfIndex, Transmit};
 use std::collections::BTreeSet;
@@ -38,10 +38,7 @@ impl Links {
         let mut events: Vec<Event> =
             packets.map(|(index, packet)| Event::LinkPacket { index, packet }).collect();
         let lost = self.listeners.take_lost().into_iter();
-        events.extend(lost.map(|(index, lost)| Event::LinkDrops {
-            index,
-            drops: LinkDrops { by_kernel: lost.by_kernel, too_long: lost.too_long },
-        }));
+        events.extend(lost.map(|(index, drops)| Event::LinkDrops { index, drops }));
         events
     }
 

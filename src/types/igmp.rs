@@ -182,3 +182,12 @@ pub struct Transmit {
     /// The IPv4 packet, its header included, with checksums.
     pub packet: Vec<u8>,
 }
+
+/// Packets of an interface's link that were not taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkDrops {
+    /// The kernel dropped them: too many waited.
+    pub by_kernel: u64,
+    /// They were longer than any packet of a link may be.
+    pub too_long: u64,
+}

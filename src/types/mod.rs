@@ -20,8 +20,8 @@ pub use drop_reason::{DropReason, DropStage};
 pub use few::Few;
 pub use iface::{IfIndex, IfName, IfNameError, LinkLayer};
 pub use igmp::{
-    HostMode, IgmpConfig, IgmpSettings, IgmpVersion, MembershipInterval, QuerierMode, Reception,
-    SourceGroup, Transmit,
+    HostMode, IgmpConfig, IgmpSettings, IgmpVersion, LinkDrops, MembershipInterval, QuerierMode,
+    Reception, SourceGroup, Transmit,
 };
 pub use input_filter::InputFilter;
 pub use limit::Limit;

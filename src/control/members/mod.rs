@@ -2,11 +2,10 @@
 
 pub(super) mod wanted;
 
-use super::event::LinkDrops;
 use super::interfaces::Interfaces;
 use super::notice::Notice;
 use crate::igmp::{Igmp, IgmpNotice, Interface};
-use crate::types::{IfIndex, IgmpConfig, IgmpSettings, Link, Time, Transmit};
+use crate::types::{IfIndex, IgmpConfig, IgmpSettings, Link, LinkDrops, Time, Transmit};
 use ipnet::{IpNet, Ipv4Net};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;

@@ -1,11 +1,11 @@
 //! Outputs that wait for members, and inputs that are asked for on demand.
 
 use super::*;
-use crate::control::event::LinkDrops;
 use crate::control::notice::Notice;
 use crate::fib::{Action, FlowKey, protocol};
 use crate::types::{
-    DropReason, HostMode, IgmpConfig, IgmpSettings, IgmpVersion, OutputSource, Reception, When,
+    DropReason, HostMode, IgmpConfig, IgmpSettings, IgmpVersion, LinkDrops, OutputSource,
+    Reception, When,
 };
 use ipnet::Ipv4Net;
 use std::net::Ipv4Addr;

@@ -3,7 +3,7 @@
 use super::filter;
 use crate::sys::readiness::Readiness;
 use crate::sys::{link, packet};
-use crate::types::IfIndex;
+use crate::types::{IfIndex, LinkDrops};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -36,15 +36,6 @@ pub struct Listeners {
 struct Listener {
     socket: OwnedFd,
     too_long: u64,
-}
-
-/// Packets of an interface that were not taken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Lost {
-    /// The kernel dropped them: too many waited.
-    pub by_kernel: u64,
-    /// They were longer than [`MAX_PACKET`].
-    pub too_long: u64,
 }
 
 /// What one try brings.
@@ -124,15 +115,15 @@ impl Listeners {
     }
 
     /// What was lost on each interface that had packets since the last call; of the others nothing was.
-    pub fn take_lost(&mut self) -> Vec<(IfIndex, Lost)> {
+    pub fn take_lost(&mut self) -> Vec<(IfIndex, LinkDrops)> {
         let heard = std::mem::take(&mut self.heard);
         let lost = heard.into_iter().filter_map(|index| {
             let listener = self.sockets.get_mut(&index)?;
             let drops = packet::take_statistics(listener.socket.as_fd());
             let by_kernel = drops.map_or(0, |(_, drops)| drops);
-            Some((index, Lost { by_kernel, too_long: std::mem::take(&mut listener.too_long) }))
+            Some((index, LinkDrops { by_kernel, too_long: std::mem::take(&mut listener.too_long) }))
         });
-        lost.filter(|(_, lost)| *lost != Lost::default()).collect()
+        lost.filter(|(_, lost)| *lost != LinkDrops::default()).collect()
     }
 
     fn take(&mut self) -> Tried {

@@ -6,7 +6,7 @@ mod listeners;
 mod sender;
 
 pub use hardware::HardwareGroups;
-pub use listeners::{Listeners, Lost, MAX_PACKET};
+pub use listeners::{Listeners, MAX_PACKET};
 pub use sender::Sender;
 
 #[cfg(test)]

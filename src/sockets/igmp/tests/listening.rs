@@ -94,7 +94,7 @@ fn a_flood_on_one_interface_does_not_delay_another_and_what_is_lost_is_counted()
         }
         let lost = listeners.take_lost();
         assert_eq!(lost.len(), 1, "{lost:?}");
-        let (index, Lost { by_kernel, too_long }) = lost[0];
+        let (index, LinkDrops { by_kernel, too_long }) = lost[0];
         assert_eq!((index, too_long), (here, 0));
         assert!(by_kernel > 0 && came > 1000, "{came} came, {by_kernel} were lost");
         assert_eq!(came + by_kernel, FLOOD);
@@ -115,7 +115,7 @@ fn what_is_too_long_is_dropped_and_counted() {
         }
         assert_eq!(next(&mut listeners).await.1, long(MAX_PACKET));
         assert_eq!(next(&mut listeners).await.1, long(60));
-        assert_eq!(listeners.take_lost(), [(here, Lost { by_kernel: 0, too_long: 2 })]);
+        assert_eq!(listeners.take_lost(), [(here, LinkDrops { by_kernel: 0, too_long: 2 })]);
     });
 }
 

@@ -7,7 +7,7 @@ use crate::sys::address::Address;
 use crate::sys::mmsg::{self, Message};
 use crate::sys::packet;
 use crate::sys::test_namespace::{ip, ip_batch, run, run_async};
-use crate::types::{IfIndex, Membership, Transmit};
+use crate::types::{IfIndex, LinkDrops, Membership, Transmit};
 use crate::wire::checksum::Sum;
 use crate::wire::ethernet;
 use std::collections::BTreeSet;
