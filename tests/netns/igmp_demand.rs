@@ -11,7 +11,7 @@
 
 use crate::lab::{
     Joined, Lab, Members, Namespace, Relay, SOON, Send, Stream, first_datagram, groups, groups_on,
-    last_sent, listen, sent_by, told, verify, wait_for,
+    last_sent, listen, sent_by, told, two_receivers, verify, wait_for,
 };
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::{Duration, Instant};
@@ -37,21 +37,11 @@ struct Lan {
 
 impl Lan {
     fn new(lab: &Lab) -> Self {
-        let [source, relay, first, second] =
-            ["source", "relay", "first", "second"].map(|name| lab.namespace(name));
+        let [source, relay] = ["source", "relay"].map(|name| lab.namespace(name));
         lab.veth((&source, "src0"), (&relay, "in0"), 1500);
         source.address("src0", "10.1.0.10/24");
         relay.address("in0", "10.1.0.1/24");
-        // Without snooping: who is a member does not decide what a port gets, we do.
-        lab.lan(
-            "lan",
-            "mcast_snooping 0",
-            &[
-                (&relay, "out0", "10.2.0.1/24"),
-                (&first, "h0", "10.2.0.8/24"),
-                (&second, "h0", "10.2.0.9/24"),
-            ],
-        );
+        let [first, second] = two_receivers(lab, &relay);
         Self { source, relay, first, second }
     }
 }

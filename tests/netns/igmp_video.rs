@@ -11,7 +11,7 @@
 
 use crate::lab::{
     Lab, Namespace, Process, Relay, SOON, first_datagram, last_sent, listen, sent_by, told,
-    until_silent, verify,
+    two_receivers, until_silent, verify,
 };
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, UdpSocket};
@@ -35,8 +35,7 @@ struct Studio {
 
 impl Studio {
     fn new(lab: &Lab) -> Self {
-        let [source, relay, first, second] =
-            ["source", "relay", "first", "second"].map(|name| lab.namespace(name));
+        let [source, relay] = ["source", "relay"].map(|name| lab.namespace(name));
         // It floods what nobody has asked for until hosts have had the time to answer its first query.
         // That time holds for queries that begin later.
         let switch = lab.lan(
@@ -45,15 +44,7 @@ impl Studio {
             &[(&source, "src0", "10.1.0.10/24"), (&relay, "in0", "10.1.0.1/24")],
         );
         switch.run("ip link set bridge0 type bridge mcast_querier 1");
-        lab.lan(
-            "lan",
-            "mcast_snooping 0",
-            &[
-                (&relay, "out0", "10.2.0.1/24"),
-                (&first, "h0", "10.2.0.8/24"),
-                (&second, "h0", "10.2.0.9/24"),
-            ],
-        );
+        let [first, second] = two_receivers(lab, &relay);
         source.run("ip route add 239.0.0.0/8 dev src0");
         Self { source, relay, first, second }
     }

@@ -27,7 +27,7 @@ pub(crate) use footprint::{Footprint, Rounds};
 pub(crate) use frames::{DONT_FRAGMENT, Frame, Injector};
 pub(crate) use frr::Frr;
 pub(crate) use igmp::{groups_on, igmp_on, igmp_stats, sources_of, wait_group};
-pub(crate) use line::Line;
+pub(crate) use line::{Line, two_receivers};
 pub(crate) use members::{Members, groups};
 pub(crate) use memberships::Joined;
 pub(crate) use namespace::Namespace;

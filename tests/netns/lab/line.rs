@@ -1,4 +1,4 @@
-//! The topology that most scenarios need: source, relay, receiver, in a line.
+//! The topology that most scenarios need: source, relay, receiver, in a line; and two receivers that share a link.
 
 use super::{Lab, Namespace};
 
@@ -49,4 +49,20 @@ impl Line {
         self.receiver.sysctl(&format!("net.ipv4.conf.{far}.rp_filter"), "0");
         self.relay.plain_frames(&near);
     }
+}
+
+/// Two receivers on one link with the relay's `out0` (10.2.0.1/24): `first` and `second`, each with `h0` (10.2.0.8/24,
+/// 10.2.0.9/24). It does not snoop: who is a member does not decide what a port gets, we do.
+pub(crate) fn two_receivers(lab: &Lab, relay: &Namespace) -> [Namespace; 2] {
+    let [first, second] = ["first", "second"].map(|name| lab.namespace(name));
+    lab.lan(
+        "lan",
+        "mcast_snooping 0",
+        &[
+            (relay, "out0", "10.2.0.1/24"),
+            (&first, "h0", "10.2.0.8/24"),
+            (&second, "h0", "10.2.0.9/24"),
+        ],
+    );
+    [first, second]
 }
